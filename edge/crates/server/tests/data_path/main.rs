@@ -1,0 +1,11 @@
+//! The data path over real sockets: what a client sees and what reaches a worker.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bounds;
+mod drain;
+mod places;
+mod proxy;
+mod retry;
+mod snapshots;
+mod stand;
+mod tunnels;
