@@ -1,0 +1,1 @@
+"""From mergepoint.toml to a checked site, with every error at once."""

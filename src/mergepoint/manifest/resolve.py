@@ -1,0 +1,146 @@
+"""From the checked tables to the resolved `Site`.
+
+Place:  manifest.validate -> [manifest.resolve] -> manifest.checks, manifest.load
+Rule:   paths made absolute, names given, defaults of the mode chosen; judges nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergepoint.manifest.layers import Layers
+from mergepoint.manifest.machine import Machine
+from mergepoint.manifest.resolve_app import Ground, placed, resolve_app
+from mergepoint.manifest.rundir import run_dir_of
+from mergepoint.manifest.shown import KeyPath, dotted
+from mergepoint.manifest.site import (
+    Certificate,
+    EdgeLimits,
+    Listener,
+    Mode,
+    Origin,
+    Site,
+)
+from mergepoint.manifest.tables.site import ListenTable, SiteTable
+from mergepoint.manifest.validate import Draft
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only where the manifest says ":8000"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What resolving needs beside the tables."""
+
+    file: Path
+    profile: str
+    mode: Mode
+    machine: Machine
+    layers: Layers
+    dotenv: Mapping[str, str]
+    env_files: Mapping[Path, Mapping[str, str]]
+
+
+def resolve_site(draft: Draft, setting: Setting) -> Site:
+    """Return the site; apps whose kind is not clear are left out."""
+    table, directory = draft.site, setting.file.parent
+    state_dir = placed(directory, table.state_dir)
+    apps = {}
+    for name, app in draft.apps.items():
+        resolved = resolve_app(name, app.table, _ground(name, setting), origin_of(setting, name))
+        if resolved is not None:
+            apps[name] = resolved
+    return Site(
+        name=table.name or site_name(directory.name),
+        mode=setting.mode,
+        file=setting.file,
+        directory=directory,
+        state_dir=state_dir,
+        listeners=_listeners(table),
+        apps=apps,
+        certificates=tuple(
+            Certificate(placed(directory, pair.cert), placed(directory, pair.key))
+            for pair in table.tls.certificates
+        ),
+        trusted_proxies=tuple(table.trusted_proxies),
+        access_log=table.access_log or _access_log(setting.mode),
+        compression=table.compression,
+        edge_threads=table.edge_threads,
+        edge_limits=EdgeLimits(**table.limits.model_dump()),
+        memory_bytes_max=table.memory,
+        origins=_origins(setting, ("site",)),
+        profile=setting.profile,
+        run_dir=run_dir_of(state_dir, setting.machine.environ, setting.machine.user_id),
+    )
+
+
+def site_name(directory: str) -> str:
+    """Return a site name made from a directory's name."""
+    plain = re.sub(r"[^a-z0-9]+", "-", directory.lower()).strip("-")
+    return plain[:40].rstrip("-") if plain[:1].isalpha() else f"site-{plain}"[:40].rstrip("-")
+
+
+def origin_of(setting: Setting, name: str) -> Origin:
+    """Return where the app's table stands."""
+    source = setting.layers.source(("apps", name))
+    return Origin(source.file, source.line) if source else Origin(setting.file.name, 0)
+
+
+def _ground(name: str, setting: Setting) -> Ground:
+    wanted = setting.machine.environ.get("WEB_CONCURRENCY", "")
+    count = int(wanted) if re.fullmatch(r"[0-9]{1,3}", wanted) else 0
+    return Ground(
+        directory=setting.file.parent,
+        mode=setting.mode,
+        machine=setting.machine,
+        environment=setting.dotenv,
+        env_files=setting.env_files,
+        origins=_origins(setting, ("apps", name)),
+        processes_default=count or None,
+    )
+
+
+def _origins(setting: Setting, table: KeyPath) -> dict[str, Origin]:
+    """Return where each written key below `table` stands, by its dotted path from there."""
+    return {
+        dotted(path[len(table) :]): Origin(source.file, source.line)
+        for path, source in setting.layers.sources.items()
+        if path[: len(table)] == table and len(path) > len(table)
+    }
+
+
+def _access_log(mode: Mode) -> str:
+    return "combined" if mode is Mode.DEVELOPMENT else "json"
+
+
+def _listeners(table: SiteTable) -> tuple[Listener, ...]:
+    listeners: list[Listener] = []
+    for entry in table.listen:
+        tls = wants_tls(entry, certificates=bool(table.tls.certificates))
+        base = entry.name or ("admin" if entry.admin else "https" if tls else "http")
+        taken = {listener.name for listener in listeners}
+        name, count = base, 2
+        while name in taken and entry.name is None:
+            name, count = f"{base}-{count}", count + 1
+        listeners.append(
+            Listener(name, full_address(entry.address), tls, entry.proxy_protocol, entry.admin)
+        )
+    return tuple(listeners)
+
+
+def full_address(written: str) -> str:
+    """Return the address with its host: ``:8000`` listens on every address."""
+    return (
+        f"{EVERY_ADDRESS}{written}"
+        if written.startswith(":") and written.count(":") == 1
+        else written
+    )
+
+
+def wants_tls(entry: ListenTable, *, certificates: bool) -> bool:
+    """Return whether a listener speaks TLS: as written, else on port 443 with a certificate."""
+    if entry.tls is not None:
+        return entry.tls
+    return certificates and entry.address.endswith(":443")

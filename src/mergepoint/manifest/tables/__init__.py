@@ -1,0 +1,1 @@
+"""The shape of the manifest: what a person may write, key by key."""

@@ -1,0 +1,44 @@
+"""The whole document: site, apps and profiles.
+
+Place:  manifest.validate, tools -> [manifest.tables.manifest]
+Rule:   used whole for the reference and the JSON Schema; validated table by table.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from mergepoint.manifest.tables.app import APP_NAME, AppTable
+from mergepoint.manifest.tables.site import SiteTable
+from mergepoint.manifest.tables.table import Table, key
+
+APPS_MAX = 500
+
+AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Apps = Annotated[dict[AppName, AppTable], Field(max_length=APPS_MAX)]
+
+
+class ProfileTable(Table):
+    """Values that replace those of [site] and [apps] under one profile."""
+
+    mode: Literal["development", "production"] | None = key(
+        "Whether the profile is for development or production.",
+        stands_for="what its name says, else production",
+    )
+    site: SiteTable = key("Replaces keys of [site].", SiteTable())
+    apps: Apps = key("Replaces keys of [apps.NAME], or adds apps.", {})
+
+
+class ManifestTable(Table):
+    """mergepoint.toml, or [tool.mergepoint] of pyproject.toml."""
+
+    site: SiteTable = key("The site as a whole.", SiteTable())
+    apps: Apps = key("The apps by name: a letter, then letters, digits, - and _, 32 at most.", {})
+    profiles: dict[str, ProfileTable] = key(
+        "Differences between development, production and profiles of your own.", {}
+    )
+
+
+__all__ = ["APP_NAME", "ManifestTable", "ProfileTable"]

@@ -1,0 +1,140 @@
+"""Check the shape of the merged document table by table, keeping what is sound in a broken one.
+
+Place:  manifest.layers -> [manifest.validate] -> manifest.resolve
+Rule:   every error once, with its source line; one broken key never hides another's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mergepoint.core.problems import Problem, Severity
+from mergepoint.manifest.layers import Layers
+from mergepoint.manifest.shown import KeyPath, dotted, quoted, shown
+from mergepoint.manifest.tables.app import APP_NAME, AppTable
+from mergepoint.manifest.tables.manifest import APPS_MAX
+from mergepoint.manifest.tables.site import SiteTable
+from mergepoint.manifest.tables.table import Table
+from mergepoint.manifest.words import explain, nearest
+
+PROBLEMS_MAX = 200
+
+T = TypeVar("T", bound=Table)
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects findings; knows where each path was written."""
+
+    layers: Layers
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(
+        self,
+        path: KeyPath,
+        message: str,
+        *,
+        fix: str = "",
+        value: Any = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Note one finding at `path`; `value` is shown unless it is None."""
+        if len(self.problems) >= PROBLEMS_MAX:
+            return
+        source = self.layers.source(path)
+        app = str(path[1]) if path[:1] == ("apps",) and len(path) > 1 else None
+        self.problems.append(
+            Problem(
+                file=source.file if source else self.file,
+                line=source.line if source else 0,
+                path=dotted(path),
+                message=message,
+                value=None if value is None else shown(path, value),
+                fix=fix,
+                severity=severity,
+                app=app,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppDraft:
+    """An app whose shape was checked; `broken` keys were refused and stand at their defaults."""
+
+    name: str
+    table: AppTable
+    written: frozenset[str]
+    broken: frozenset[str]
+
+    def sound(self, *keys: str) -> bool:
+        """Tell whether none of these keys was refused, so that a check of them makes sense."""
+        return self.broken.isdisjoint(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The document after its shape was checked."""
+
+    site: SiteTable
+    site_broken: frozenset[str]
+    apps: Mapping[str, AppDraft]
+
+
+def validate(report: Report) -> Draft:
+    """Return what is sound of the merged document, and report everything that is not."""
+    data = report.layers.data
+    for name in data:
+        if name not in {"site", "apps", "profiles"}:
+            hint = nearest(name, ["site", "apps", "profiles"])
+            report.add(
+                (name,), f"unknown table {quoted(name)}", fix=hint or "use [site] and [apps.NAME]"
+            )
+    site, broken = _table(SiteTable, data.get("site", {}), ("site",), report)
+    return Draft(site, broken, _apps(data.get("apps", {}), report))
+
+
+def _apps(raw: Any, report: Report) -> dict[str, AppDraft]:
+    if not isinstance(raw, dict):
+        report.add(("apps",), "must be a table", value=raw, fix="write [apps.NAME]")
+        return {}
+    if not raw and not report.problems:
+        report.add((), "no apps", fix="add [apps.NAME], or let `mergepoint add PATH --at /x` do it")
+    if len(raw) > APPS_MAX:
+        report.add(("apps",), f"more than {APPS_MAX} apps", fix="split the site")
+        return {}
+    drafts = {}
+    for name, entry in raw.items():
+        path = ("apps", name)
+        if not APP_NAME.match(name):
+            fix = "use a lower-case letter, then letters, digits, - and _, 32 at most"
+            report.add(path, "is not an app name", fix=fix)
+        table, broken = _table(AppTable, entry, path, report)
+        written = frozenset(entry) if isinstance(entry, dict) else frozenset()
+        if APP_NAME.match(name):  # without a sound name there is no mount and no socket to speak of
+            drafts[name] = AppDraft(name, table, written, broken)
+    return drafts
+
+
+def _table(model: type[T], raw: Any, path: KeyPath, report: Report) -> tuple[T, frozenset[str]]:
+    """Return the table with every refused key at its default, and the names of those keys."""
+    if not isinstance(raw, dict):
+        report.add(path, "must be a table", value=raw, fix=f"write [{dotted(path)}]")
+        return model(), frozenset(model.model_fields)
+    broken: set[str] = set()
+    sound = dict(raw)
+    while True:
+        try:
+            return model.model_validate(sound), frozenset(broken)
+        except ValidationError as refused:
+            errors = refused.errors(include_url=False, include_context=True)
+        for error in errors:
+            words = explain(model, error["loc"], raw, error)
+            report.add((*path, *words.loc), words.message, fix=words.fix, value=words.value)
+        refused_keys = {str(error["loc"][0]) for error in errors if error["loc"]}
+        broken |= refused_keys
+        sound = {name: entry for name, entry in sound.items() if name not in refused_keys}
