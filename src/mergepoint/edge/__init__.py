@@ -1,0 +1,1 @@
+"""From a site to the edge's snapshot, and the control channel to the binary."""

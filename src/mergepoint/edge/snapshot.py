@@ -1,0 +1,187 @@
+"""The shape of the edge's document, field by field as in docs/reference/contracts.md section 1.
+
+Place:  edge.compile -> [edge.snapshot] -> edge/crates/core/src/snapshot.rs
+Rule:   types only; a change here changes the Rust side and the golden files in the same commit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+SCHEMA = 1
+
+
+class ListenerDoc(TypedDict):
+    """How connections of one listener are read."""
+
+    tls: bool
+    proxy_protocol: bool
+    admin: bool
+
+
+class CertificateDoc(TypedDict):
+    """PEM files."""
+
+    cert: str
+    key: str
+
+
+class LimitsDoc(TypedDict):
+    """Bounds of the front door."""
+
+    header_bytes_max: int
+    headers_max: int
+    target_bytes_max: int
+    header_timeout_s: float
+    idle_timeout_s: float
+    body_idle_timeout_s: float
+    connections_max: int
+    h2_streams_max: int
+    drain_s: float
+
+
+class CompressionDoc(TypedDict):
+    """Compression of answers the apps left plain."""
+
+    enabled: bool
+    bytes_min: int
+
+
+class RouteDoc(TypedDict):
+    """A path prefix and the app that answers under it."""
+
+    prefix: str
+    app: str
+    origin: str
+
+
+class HostDoc(TypedDict):
+    """A host, ``*.example.org`` or ``*``, and its routes."""
+
+    name: str
+    routes: list[RouteDoc]
+
+
+class SlotDoc(TypedDict):
+    """One address of one slot."""
+
+    slot: int
+    address: str
+    state: str
+    group: str
+
+
+class QueueDoc(TypedDict):
+    """Requests that wait for a free slot."""
+
+    length_max: int
+    wait_s: float
+
+
+class BalanceDoc(TypedDict):
+    """How requests choose a slot."""
+
+    by: str
+    name: str
+    segments: int
+    load_factor: float
+    load_floor: int
+
+
+class TimeoutsDoc(TypedDict):
+    """Seconds."""
+
+    connect_s: float
+    request_s: float
+    body_idle_s: float
+    tunnel_idle_s: float
+
+
+class RetryDoc(TypedDict):
+    """When a request may be sent a second time."""
+
+    budget_ratio: float
+    budget_min_per_s: int
+    attempts_max: int
+    body_bytes_max: int
+
+
+class HealthDoc(TypedDict):
+    """The active check of each slot, and when a slot is left out."""
+
+    path: str
+    headers: dict[str, str]
+    status_min: int
+    status_max: int
+    interval_s: float
+    timeout_s: float
+    eject_after: int
+    eject_s: float
+
+
+class FailureDoc(TypedDict):
+    """Why a pool has no slot."""
+
+    reason: str
+    where: str
+    next: str
+
+
+class PoolDoc(TypedDict):
+    """An app that is reached over HTTP."""
+
+    kind: Literal["pool"]
+    prefix: str
+    slots: list[SlotDoc]
+    canary_share: float
+    concurrency: int
+    abandon: Literal["finish", "cancel"]
+    queue: QueueDoc
+    balance: BalanceDoc
+    timeouts: TimeoutsDoc
+    retry: RetryDoc
+    health: HealthDoc
+    body_bytes_max: int | None
+    compress: bool
+    failure: FailureDoc | None
+
+
+class StaticDoc(TypedDict):
+    """A directory the edge serves."""
+
+    kind: Literal["static"]
+    root: str
+    index: list[str]
+    fallback: str | None
+    cache_control: str
+    compress: bool
+
+
+class RedirectDoc(TypedDict):
+    """An answer that sends the client elsewhere."""
+
+    kind: Literal["redirect"]
+    to: str
+    status: int
+    keep_path: bool
+
+
+AppDoc = PoolDoc | StaticDoc | RedirectDoc
+
+
+class SnapshotDoc(TypedDict):
+    """The whole configuration of the edge."""
+
+    schema: int
+    generation: int
+    site: str
+    mode: str
+    secret: str
+    listeners: dict[str, ListenerDoc]
+    certificates: list[CertificateDoc]
+    trusted_proxies: list[str]
+    limits: LimitsDoc
+    access_log: str
+    compression: CompressionDoc
+    hosts: list[HostDoc]
+    apps: dict[str, AppDoc]
