@@ -1,0 +1,1 @@
+"""Plan, start, watch and replace every process of a site."""
