@@ -1,0 +1,1 @@
+"""What kind of application lies in a directory, found without running any of it."""

@@ -1,0 +1,5 @@
+from flask import Flask
+
+app = Flask(__name__)
+
+raise RuntimeError("detection reads this file; it must never import it")
