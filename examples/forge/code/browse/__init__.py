@@ -1,0 +1,1 @@
+"""Code: look into Git repositories with a browser; a Bottle app of its own."""

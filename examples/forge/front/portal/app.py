@@ -1,0 +1,117 @@
+"""Build the front as a plain WSGI callable: start page, search, the shell's files.
+
+Place:  wsgi -> [app] -> asking
+Rule:   GET and HEAD only; every answer is small and whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from jinja2 import Environment, FileSystemLoader
+
+from portal import marking
+from portal.asking import Asking, News
+from portal.settings import Settings, read_shell
+
+log = logging.getLogger("portal")
+QUERY_CHARS_MAX = 200
+HTML = "text/html; charset=utf-8"
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+TYPES |= {".svg": "image/svg+xml"}
+SECURITY_HEADERS = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+]
+Answer = tuple[HTTPStatus, str, bytes]
+WsgiApp = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+
+
+def create_app(settings: Settings | None = None) -> WsgiApp:
+    """Return the application; it asks nobody before the first request."""
+    return Front(settings or Settings.from_environment())
+
+
+class Front:
+    """The front's WSGI callable."""
+
+    def __init__(self, settings: Settings) -> None:
+        places = [Path(__file__).parent / "templates", settings.shell / "templates"]
+        self._templates = Environment(loader=FileSystemLoader(places), autoescape=True)
+        self._shell = read_shell(settings.shell, "front")
+        self._templates.globals["shell"] = self._shell
+        self._templates.filters.update(marked=marking.marked, day=marking.day)
+        self._apps = [app for app in self._shell["apps"] if "api" in app]
+        self._asking = Asking(settings.site_url, {app["name"]: app["api"] for app in self._apps})
+        self._news = News(self._asking)
+        files = sorted((settings.shell / "static").iterdir())
+        # Read once: these few files are the whole list of names that can be asked for.
+        self._files = {f"/shell/{file.name}": (_type(file), file.read_bytes()) for file in files}
+        # Browsers ask for this name where a page links no icon, such as in Django's admin.
+        self._files["/favicon.ico"] = self._files["/shell/mark.svg"]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        method = environ["REQUEST_METHOD"]
+        try:
+            status, kind, body = self._answer(method, environ)
+        except Exception:
+            log.exception("cannot answer %s", environ.get("PATH_INFO"))
+            status, kind, body = self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), *SECURITY_HEADERS]
+        if kind != HTML:
+            headers.append(("Cache-Control", "public, max-age=3600"))
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append(("Allow", "GET, HEAD"))
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [] if method == "HEAD" else [body]
+
+    def _answer(self, method: str, environ: WSGIEnvironment) -> Answer:
+        path = environ.get("PATH_INFO", "")
+        if method not in {"GET", "HEAD"}:
+            return self._error(HTTPStatus.METHOD_NOT_ALLOWED)
+        if path in {"", "/"}:
+            return self._page("start.html", news=self._news.newest(), apps=self._apps)
+        if path == "/search":
+            return self._search(environ.get("QUERY_STRING", ""))
+        if path in self._files:
+            kind, body = self._files[path]
+            return HTTPStatus.OK, kind, body
+        return self._error(HTTPStatus.NOT_FOUND)
+
+    def _search(self, query_string: str) -> Answer:
+        asked = parse_qs(query_string, max_num_fields=20).get("q", [""])[0]
+        words = asked.replace("\x00", "").strip()[:QUERY_CHARS_MAX]
+        found = self._asking.all("search", {"q": words}) if words else {}
+        hits = sum(len(answer.items) for answer in found.values())
+        values: dict[str, Any] = {"words": words, "found": found, "hits": hits}
+        return self._page("search.html", apps=self._apps, quoted=quote(words), **values)
+
+    def _error(self, status: HTTPStatus) -> Answer:
+        titles = {404: "Nothing here", 405: "Not in this way", 500: "Something broke here"}
+        detail = "The address may have been mistyped, or the page has moved."
+        if status.value >= 500:
+            detail = "It was our fault and has been logged. Please try again."
+        told = {"status": status.value, "title": titles[status.value], "detail": detail}
+        _, kind, body = self._page("shell/error.html", error={**told, "home": "/"})
+        return status, kind, body
+
+    def _page(self, template: str, **values: Any) -> Answer:
+        html = self._templates.get_template(template).render(**values)
+        return HTTPStatus.OK, HTML, html.encode()
+
+
+def _type(file: Path) -> str:
+    return TYPES.get(file.suffix, "application/octet-stream")

@@ -1,0 +1,80 @@
+// What the pages do beyond plain HTML. Everything works without this file; it only makes some of it quicker.
+
+const root = document.documentElement;
+const stored = read("theme");
+if (stored === "light" || stored === "dark") root.dataset.theme = stored;
+
+// Private windows may refuse storage; then the choice lasts for one page.
+function read(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+
+function write(key, value) {
+  try { localStorage.setItem(key, value); } catch { /* see read */ }
+}
+
+function dark() {
+  return (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+}
+
+function themeButton() {
+  const button = document.getElementById("theme");
+  if (!button) return;
+  const show = () => button.setAttribute("aria-pressed", String(dark()));
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    write("theme", root.dataset.theme);
+    show();
+  });
+  show();
+}
+
+// "/" goes to the search box, as long as nobody is typing.
+function slashToSearch() {
+  const box = document.getElementById("site-search");
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing || !box) return;
+    event.preventDefault();
+    box.focus();
+    box.select();
+  });
+}
+
+// Filters apply as soon as a choice is made.
+function filtersApplyThemselves() {
+  for (const select of document.querySelectorAll("form[data-auto] select")) {
+    select.addEventListener("change", () => select.form.requestSubmit());
+  }
+}
+
+// A form with unsaved words asks before the page goes away.
+function keepWhatIsTyped() {
+  for (const form of document.querySelectorAll("form[data-guard]")) {
+    let changed = false;
+    form.addEventListener("input", () => { changed = true; });
+    form.addEventListener("submit", () => { changed = false; });
+    addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
+  }
+}
+
+// Times are written in UTC; the reader's own zone is put beside them.
+function localTimes() {
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.valueOf())) time.title = format.format(at);
+  }
+}
+
+function start() {
+  themeButton();
+  slashToSearch();
+  filtersApplyThemselves();
+  keepWhatIsTyped();
+  localTimes();
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();

@@ -1,0 +1,85 @@
+"""The tables: tickets, their labels and what was said about them.
+
+Place:  [models] -> database, queries, views
+Rule:   columns and relations only; lengths are the bounds that forms.py enforces.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Index, String, Table
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+TITLE_CHARS_MAX = 160
+BODY_CHARS_MAX = 20_000
+COMMENT_CHARS_MAX = 10_000
+HANDLE_CHARS_MAX = 32
+
+
+class Model(DeclarativeBase):
+    """The registry of this app's tables."""
+
+
+ticket_labels = Table(
+    "ticket_labels",
+    Model.metadata,
+    Column("ticket_id", ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True),
+    Column("label_id", ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True),
+    Index("ticket_labels_by_label", "label_id"),
+)
+
+
+class Label(Model):
+    """A word that sorts tickets; `tone` is one of the colours the shell knows."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    tone: Mapped[str] = mapped_column(String(10), default="")
+
+
+class Ticket(Model):
+    """Something to do. `version` grows with every edit of its fields, not with comments."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (
+        Index("tickets_by_state", "state", "updated_at"),
+        Index("tickets_by_assignee", "assignee", "updated_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(TITLE_CHARS_MAX))
+    body: Mapped[str] = mapped_column(default="")
+    state: Mapped[str] = mapped_column(String(10), default="open")
+    author: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX))
+    assignee: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX), default="")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(default=1)
+
+    labels: Mapped[list[Label]] = relationship(
+        secondary=ticket_labels, order_by=Label.name, lazy="selectin"
+    )
+    comments: Mapped[list[Comment]] = relationship(
+        back_populates="ticket", order_by="Comment.id", cascade="all, delete-orphan"
+    )
+
+    # The database refuses a write made from an older version, whatever the code above it checked.
+    __mapper_args__ = {"version_id_col": version, "version_id_generator": False}
+
+
+class Comment(Model):
+    """One entry of a ticket's thread: words (`comment`) or a change worth telling (`event`)."""
+
+    __tablename__ = "comments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(10), default="comment")
+    author: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX))
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+
+    ticket: Mapped[Ticket] = relationship(back_populates="comments")

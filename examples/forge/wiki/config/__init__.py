@@ -1,0 +1,1 @@
+"""How the wiki is put together: settings, addresses, the WSGI application."""

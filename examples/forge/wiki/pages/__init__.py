@@ -1,0 +1,1 @@
+"""The wiki itself: pages with a history; a Django app."""
