@@ -1,0 +1,3 @@
+module example.org/wishes
+
+go 1.22
