@@ -13,6 +13,11 @@ use crate::Moment;
 /// A queue whose oldest has waited this long, or a quarter of the patience if that is less, is saturated. A queue that is
 /// never empty but moves is not: turned round, it would starve the few who wait for the sake of nobody.
 pub const CALM_MAX: Duration = Duration::from_millis(500);
+/// When at least this share of the tickets that leave the queue leave it unserved, their wait is the clients' patience;
+/// fewer are single people who changed their mind.
+const LEAVERS_SHARE_MIN: f64 = 0.25;
+/// Weight of the newest ticket to leave the queue in the running share and wait of the leavers.
+const LEAVER_WEIGHT: f64 = 0.1;
 /// Bounds of Retry-After.
 const RETRY_AFTER_S: (u64, u64) = (1, 60);
 /// Weight of the newest gap between two admissions in the running mean.
@@ -66,6 +71,8 @@ pub struct Waiting<T> {
     patience: Duration,
     admitted: Option<Moment>,
     gap_s: f64,
+    leavers_share: f64,
+    leavers_wait_s: f64,
 }
 
 impl<T: Copy + PartialEq> Waiting<T> {
@@ -77,6 +84,8 @@ impl<T: Copy + PartialEq> Waiting<T> {
             patience,
             admitted: None,
             gap_s: 0.0,
+            leavers_share: 0.0,
+            leavers_wait_s: 0.0,
         }
     }
 
@@ -101,8 +110,17 @@ impl<T: Copy + PartialEq> Waiting<T> {
 
     /// Whether the newest goes first.
     pub fn is_saturated(&self, now: Moment) -> bool {
+        self.oldest_wait(now).is_some_and(|wait| wait > self.calm())
+    }
+
+    /// How long the oldest may wait before the newest goes first.
+    fn calm(&self) -> Duration {
         let calm = CALM_MAX.min(self.patience / 4);
-        self.oldest_wait(now).is_some_and(|wait| wait > calm)
+        if self.leavers_share < LEAVERS_SHARE_MIN {
+            return calm;
+        }
+        // Whoever waits longer than half of what the leavers bore may be gone before the answer is there.
+        calm.min(Duration::from_secs_f64(self.leavers_wait_s / 2.0))
     }
 
     /// Asks for a place.
@@ -201,7 +219,22 @@ impl<T: Copy + PartialEq> Waiting<T> {
             .map(|entry| now.saturating_sub(entry.arrived))
     }
 
-    /// The client of a ticket has gone; `false` if the ticket does not wait.
+    /// The client of a ticket has gone, which says how patient clients are; `false` if the ticket does not wait.
+    pub fn left(&mut self, ticket: &T, now: Moment) -> bool {
+        let found = self.entries.iter().find(|entry| entry.ticket == *ticket);
+        if let Some(wait) = found.map(|entry| now.saturating_sub(entry.arrived)) {
+            let weight = if self.leavers_wait_s > 0.0 {
+                LEAVER_WEIGHT
+            } else {
+                1.0
+            };
+            self.leavers_share += LEAVER_WEIGHT * (1.0 - self.leavers_share);
+            self.leavers_wait_s += weight * (wait.as_secs_f64() - self.leavers_wait_s);
+        }
+        self.remove(ticket)
+    }
+
+    /// Takes a ticket out for another reason; `false` if it does not wait.
     pub fn remove(&mut self, ticket: &T) -> bool {
         let at = self
             .entries
@@ -227,6 +260,7 @@ impl<T: Copy + PartialEq> Waiting<T> {
     }
 
     fn measure(&mut self, now: Moment) {
+        self.leavers_share -= LEAVER_WEIGHT * self.leavers_share;
         if let Some(last) = self.admitted.replace(now) {
             let gap_s = now.saturating_sub(last).as_secs_f64();
             self.gap_s += GAP_WEIGHT * (gap_s - self.gap_s);

@@ -179,6 +179,7 @@ enum Step {
     Next,
     NextExceptEven,
     Remove(u32),
+    Left(u32),
     Expire,
     Wait(u64),
     Bounds(usize, u64),
@@ -190,6 +191,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Next),
         1 => Just(Step::NextExceptEven),
         1 => (0u32..60).prop_map(Step::Remove),
+        1 => (0u32..60).prop_map(Step::Left),
         1 => Just(Step::Expire),
         2 => (0u64..2_000).prop_map(Step::Wait),
         1 => (0usize..6, 1u64..5_000).prop_map(|(length, patience)| Step::Bounds(length, patience)),
@@ -222,6 +224,7 @@ proptest! {
                     served = queue.next_fitting(now, judge, |ticket, _| gone.push(ticket));
                 }
                 Step::Remove(ticket) => if queue.remove(&ticket) { gone.push(ticket) },
+                Step::Left(ticket) => if queue.left(&ticket, now) { gone.push(ticket) },
                 Step::Expire => queue.expire(now, |ticket, _| gone.push(ticket)),
                 Step::Wait(pause) => now += ms(pause),
                 Step::Bounds(length, pause) => {
@@ -260,4 +263,61 @@ fn a_queue_that_never_empties_but_moves_stays_first_come_first_served() {
     }
     assert!(served.windows(2).all(|pair| pair[0] < pair[1]));
     assert_eq!(served.len(), 3_970);
+}
+
+/// Crowds of 60 who come back at once when served or after `patience`; one worker serves 100 a second for 20 seconds.
+/// Returns how many of the last 1,000 turns found somebody who still waited.
+fn turns_that_found_someone(patience: Duration, answer_takes: Duration) -> usize {
+    let mut queue = Waiting::new(64, Duration::from_secs(5));
+    let mut crowd: Vec<(u32, Duration)> = Vec::new();
+    let (mut next_ticket, mut found) = (0u32, 0);
+    for turn in 0u32..2_000 {
+        let now = ms(u64::from(turn) * 10);
+        let (gone, here): (Vec<_>, Vec<_>) = crowd
+            .iter()
+            .partition(|(_, since)| now - *since >= patience);
+        gone.iter().for_each(|(ticket, _)| {
+            queue.left(ticket, now);
+        });
+        crowd = here;
+        while crowd.len() < 60 {
+            queue.offer(next_ticket, now);
+            crowd.push((next_ticket, now));
+            next_ticket += 1;
+        }
+        let Some(served) = queue.next(now, |_| true, |_, _| ()) else {
+            continue;
+        };
+        let at = crowd
+            .iter()
+            .position(|(ticket, _)| *ticket == served)
+            .unwrap();
+        let (_, since) = crowd.swap_remove(at);
+        found += usize::from(turn >= 1_000 && now + answer_takes < since + patience);
+    }
+    found
+}
+
+#[test]
+fn clients_less_patient_than_the_calm_still_get_their_answers() {
+    for patience_ms in [100, 300, 450] {
+        let found = turns_that_found_someone(ms(patience_ms), ms(20));
+        assert!(found >= 950, "{found} of 1000 answers at {patience_ms} ms");
+    }
+}
+
+#[test]
+fn single_clients_who_leave_do_not_turn_the_queue() {
+    let mut queue = Waiting::new(64, Duration::from_secs(10));
+    let mut served = Vec::new();
+    for ticket in 0..2_000u64 {
+        let now = ms(ticket);
+        queue.offer(ticket, now);
+        if ticket % 10 == 0 && ticket > 100 {
+            assert!(queue.left(&ticket, now));
+        } else if ticket >= 30 {
+            served.extend(queue.next(now, |_| true, |_, _| ()));
+        }
+    }
+    assert!(served.windows(2).all(|pair| pair[0] < pair[1]));
 }

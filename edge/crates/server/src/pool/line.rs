@@ -155,11 +155,11 @@ impl Line {
         Entry::Waits(ticket, granted)
     }
 
-    /// A ticket is no longer wanted.
-    pub fn leave(&self, ticket: u64) {
+    /// A ticket is no longer wanted: its client has gone.
+    pub fn leave(&self, ticket: u64, now: Moment) {
         let mut state = self.state.lock();
         state.waiters.remove(&ticket);
-        state.waiting.remove(&ticket);
+        state.waiting.left(&ticket, now);
     }
 
     /// A place became free, or time has passed: serve who waits.

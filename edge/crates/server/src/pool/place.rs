@@ -81,7 +81,7 @@ impl Drop for Ticket {
         self.line.metrics.queue_length.dec();
         if let Some(why) = self.leaves {
             self.line.metrics.dropped(why);
-            self.line.leave(self.ticket);
+            self.line.leave(self.ticket, moment());
             self.grant.close();
             if let Ok(Ok(grant)) = self.grant.try_recv() {
                 drop(Place::new(&self.line, grant));
