@@ -51,6 +51,19 @@ def test_limits_and_niceness_hold_before_its_first_line(tmp_path: Path) -> None:
     assert printed.strip() == f"(77, 77) {os.nice(0) + 3}"
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no SCHED_BATCH")
+@pytest.mark.parametrize(("batch", "policy"), [(True, "SCHED_BATCH"), (False, "SCHED_OTHER")])
+def test_workers_and_their_threads_wait_for_their_turn(
+    tmp_path: Path, batch: bool, policy: str
+) -> None:
+    code = (
+        "import os, threading as t; say = lambda: print(os.sched_getscheduler(0));"
+        "say(); new = t.Thread(target=say); new.start(); new.join()"
+    )
+    printed, _ = result(tmp_path, code, batch=batch, nice=1)
+    assert printed.split() == [str(getattr(os, policy))] * 2
+
+
 def test_it_can_gain_no_rights_and_inherits_no_descriptor_of_ours(tmp_path: Path) -> None:
     code = "import os; print(open('/proc/self/status').read(), sorted(os.listdir('/proc/self/fd')))"
     printed, _ = result(tmp_path, code)

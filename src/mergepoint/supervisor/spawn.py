@@ -46,6 +46,8 @@ class Launch:
     group: str | None = None
     rlimits: Mapping[str, int] = field(default_factory=dict)
     nice: int = 0
+    batch: bool = False
+    """It does not push aside what runs on the CPU when it wakes up: SCHED_BATCH, where there is."""
     cgroup: str = ""
     oom_score_adj: int = 0
     fds: Sequence[int] = ()
@@ -55,8 +57,8 @@ class Launch:
         document: dict[str, Any] = {
             "argv": list(self.argv), "env": dict(self.env), "cwd": str(self.cwd),
             "user": self.user, "group": self.group, "rlimits": dict(self.rlimits),
-            "nice": self.nice, "cgroup": self.cgroup, "oom_score_adj": self.oom_score_adj,
-            "fds": list(self.fds),
+            "nice": self.nice, "batch": self.batch, "cgroup": self.cgroup,
+            "oom_score_adj": self.oom_score_adj, "fds": list(self.fds),
         }  # fmt: skip
         return json.dumps(document).encode()
 

@@ -183,7 +183,7 @@ class Workers:
             self._running.logs.open(spec.name, slot, key), user=spec.user, group=spec.group,
             rlimits=rlimits(spec.limits), cgroup=group,
             nice=0 if group else niceness(spec.limits.cpu_share),
-            oom_score_adj=OOM_SCORE_ADJ,
+            batch=True, oom_score_adj=OOM_SCORE_ADJ,
         )  # fmt: skip
 
     def _group(self, spec: AppSpec, slot: int) -> str:
