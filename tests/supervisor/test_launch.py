@@ -136,7 +136,7 @@ def test_only_the_very_process_of_a_record_is_adopted(tmp_path: Path) -> None:
 
 
 SIGNALS_OF_THE_C_LIBRARY = 1 << 31 | 1 << 32
-"""32 and 33: the threads library keeps them to itself, and lets no program change what it inherited."""
+"""32 and 33: it keeps them to itself, and lets no program change what was inherited of them."""
 
 
 def test_it_ignores_no_signal_and_goes_first_when_memory_runs_out(tmp_path: Path) -> None:
