@@ -87,10 +87,10 @@ def program(name: str) -> str | None:
 
 
 def version_of(*argv: str) -> str:
-    """Return the first line a program prints about its version."""
+    """Return the first line a program prints about its version, with its name for its path."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[0].strip() if lines else "unknown"
+    return lines[0].strip().replace(argv[0], Path(argv[0]).name) if lines else "unknown"
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], name: str) -> None:
