@@ -1,0 +1,1 @@
+"""The accounts app: people, sessions, tokens; an ordinary app of the site (`mergepoint[login]`)."""
