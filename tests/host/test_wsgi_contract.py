@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import setup_testing_defaults
@@ -153,6 +153,57 @@ def test_close_is_called_once_even_when_the_client_leaves_early() -> None:
     answer.close()
 
     assert closed == ["yes"]
+
+
+class Told:
+    """An iterable answer that notes in `order` what happens to it."""
+
+    def __init__(self, order: list[str], *pieces: bytes) -> None:
+        self._order, self._pieces = order, pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        self._order.append("end")
+
+    def close(self) -> None:
+        self._order.append("close")
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["server closes", "server drops it"])
+def test_an_answer_in_one_piece_is_a_list_and_ends_after_the_server_took_it(closes: bool) -> None:
+    order: list[str] = []
+
+    def app(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("content-length", "5")])
+        return Told(order, b"whole")
+
+    in_flight: set[Any] = set()
+    answer: Any = WsgiShim(app, True, in_flight)(environ_of("/"), lambda *_: None)
+    assert isinstance(answer, list)
+    assert b"".join(answer) == b"whole"
+    assert (order, len(in_flight)) == ([], 1)
+    if closes:
+        answer.close()
+        answer.close()
+    del answer
+    assert (order, in_flight) == (["end", "close"], set())
+
+
+@pytest.mark.parametrize("length", ["", "0", "9", "4", "five"])
+def test_an_answer_that_may_go_on_is_passed_on_piece_by_piece(length: str) -> None:
+    order: list[str] = []
+
+    def app(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", length)] if length else [])
+        return Told(order, b"whole", b"more")
+
+    answer: Any = WsgiShim(app, True, set())(environ_of("/"), lambda *_: None)
+    assert not isinstance(answer, list)
+    assert next(iter(answer)) == b"whole"
+    assert order == []
+    assert list(answer) == [b"more"]
+    answer.close()
+    assert order == ["end", "close"]
 
 
 def test_an_error_after_the_first_byte_is_raised_and_before_it_replaces_the_head() -> None:

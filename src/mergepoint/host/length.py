@@ -1,4 +1,4 @@
-"""Give a chunked request body the length that WSGI frameworks wait for.
+"""Lengths: the one an answer announces, and one for a chunked request body.
 
 Place:  host.wsgi -> [host.length]
 Rule:   bounded memory: beyond MEMORY_BYTES_MAX the body waits in a temporary file.
@@ -13,6 +13,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import IO
 
 MEMORY_BYTES_MAX = 1 << 20
@@ -36,3 +37,11 @@ def give(environ: dict[str, Any]) -> IO[bytes] | None:
     environ["CONTENT_LENGTH"] = str(size)
     del environ["HTTP_TRANSFER_ENCODING"]
     return copy
+
+
+def announced(headers: Iterable[tuple[str, str]]) -> int | None:
+    """Return the Content-Length of an answer's head, None without one that is a number; pure."""
+    for name, value in headers:
+        if len(name) == 14 and name.lower() == "content-length":
+            return int(value) if value.isdecimal() else None
+    return None

@@ -1,7 +1,7 @@
 """Serve a WSGI app at its mount: the environ it expects, PEP 3333 kept on every server.
 
 Place:  server of the venv -> [host.wsgi] -> the user's WSGI app
-Rule:   one object per request; the path of a list answer stays short, it is the common one.
+Rule:   one object per request; the path of an answer in one piece stays short, it is common.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Exchange:
     # Class attributes are the defaults: one request writes only what differs from them.
     answered = False
     started = False
+    headers: Headers | tuple[()] = ()
     called = False
     callee: calls.Callee | None = None
     cookies: tuple[tuple[str, str], ...] = ()
@@ -57,6 +58,7 @@ class Exchange:
             return len  # a write() that drops what it is given
         if self.cookies:
             headers = [*headers, *self.cookies]
+        self.headers = headers
         if exc_info is not None:
             try:
                 if self._sent:
@@ -87,13 +89,22 @@ class Exchange:
         self.written.write(data)
 
     def stream(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Return the answer as an iterator whose head is already known to the server."""
+        """Return the answer as an iterator whose head is already known to the server.
+
+        When the first piece has the length that the head announces, it is the whole answer and is
+        returned in a list, which servers send in one go, head included.
+        """
         self._body = body
         self._iterator: Iterator[bytes] = iter(body)
         self._held: list[bytes] = []
         try:
             if not self.started:
                 self._begin()
+            elif self.ends_with_list and not self.called:
+                announced = length.announced(self.headers)
+                if announced and self._hold() == announced:
+                    self._sent = self.answered = True
+                    return Whole(self, self._held)
         except BaseException:
             self.close()
             raise
@@ -106,11 +117,16 @@ class Exchange:
 
         Servers that send the head before they iterate, as Granian does, would send it empty.
         """
-        for chunk in self._iterator:
-            self._held.append(chunk)
-            break
+        self._hold()
         if not self.started:
             raise AssertionError("the application answered without calling start_response")
+
+    def _hold(self) -> int:
+        """Take the first chunk, which the server gets first; return its length."""
+        for chunk in self._iterator:
+            self._held.append(chunk)
+            return len(chunk)
+        return 0
 
     @staticmethod
     def _after_written(written: IO[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -154,6 +170,14 @@ class Exchange:
         if close is not None:
             close()
 
+    def finish(self) -> None:
+        """Let the app do what it does after its last piece, then close."""
+        try:
+            for _ in self._iterator:
+                pass
+        finally:
+            self.close()
+
     def describe(self) -> dict[str, str]:
         """Return request id, method and path for a report."""
         get = self.environ.get
@@ -167,6 +191,27 @@ class Exchange:
     def stack(self) -> str:
         """Return where the thread of this request is now."""
         return stacks.of_thread(self.thread)
+
+
+class Whole(list[bytes]):
+    """An answer in one piece; the app's iterable is run to its end and closed once it is taken.
+
+    Most servers close what they are given. Granian hands a list on and drops it, so that is when.
+    """
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange, pieces: list[bytes]) -> None:
+        super().__init__(pieces)
+        self._exchange: Exchange | None = exchange
+
+    def close(self) -> None:
+        """End the request; the second call does nothing."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.finish()
+
+    __del__ = close
 
 
 class WsgiShim:
@@ -196,7 +241,7 @@ class WsgiShim:
         except BaseException:
             in_flight.discard(exchange)
             raise
-        if body is not exchange:
+        if type(body) is list:
             in_flight.discard(exchange)
         # Left there it would tie environ and exchange into a cycle for the collector.
         environ.pop("mergepoint.call", None)
