@@ -11,7 +11,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import calls, failure, lifespan, place, stacks
+from . import calls, failure, lifespan, place, stacks, who
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +36,7 @@ HEADERS_READ = frozenset(
         b"traceparent",
         b"host",
         b"mergepoint-probe",
+        who.HEADER,
     )
 )
 TRANSFER_ENCODING_BYTES = len(b"transfer-encoding")
@@ -147,6 +148,9 @@ class AsgiShim:
             "traceparent": told.get(b"traceparent", b"").decode("latin-1"),
             "call": call.call,
         }
+        token = told.get(who.HEADER)
+        if token and self._settings.trusts_headers:
+            scope["mergepoint"][who.SCOPE_KEY] = who.identity(token.decode("latin-1"))
         self._in_flight.add(call)
         try:
             call.coroutine = self._app(scope, receive, call.send)

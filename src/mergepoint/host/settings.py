@@ -61,6 +61,11 @@ class Settings(NamedTuple):
         """Tell whether error pages may show source lines."""
         return self.mode == "development"
 
+    @property
+    def trusts_headers(self) -> bool:
+        """Tell whether only the edge can be speaking: on a socket of this user, not on a port."""
+        return bool(self.socket)
+
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Return the checked settings; raise `SettingsRefused` naming the variable that is wrong."""

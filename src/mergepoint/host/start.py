@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from . import failure, load, serve, settings, together
+from . import failure, load, offer, serve, settings, together
 from .asgi import AsgiShim
 from .failure import Failure, WorkerFailed
 from .limit import RequestWatch
@@ -55,12 +55,14 @@ def read() -> Settings:
 
 def wrapped(wanted: Settings) -> tuple[Any, RequestWatch]:
     """Load the app or the members; return them behind the shim, and the request watchdog."""
+    offer.register()
     app = loaded(wanted)
     in_flight: set[Any] = set()
     label = {"app": wanted.app, "slot": wanted.slot}
     watch = RequestWatch(in_flight, wanted.request_timeout_s, label)
     if wanted.interface == "wsgi":
-        return WsgiShim(app, wanted.prefix == "host", in_flight), watch
+        shim = WsgiShim(app, wanted.prefix == "host", in_flight, wanted.trusts_headers)
+        return shim, watch
 
     def running() -> list[dict[str, Any]]:
         return [call.describe() for call in list(in_flight) if call.running]

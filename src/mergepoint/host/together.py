@@ -95,7 +95,8 @@ class TogetherAsgi:
         for part in parts:
             if part.interface == "wsgi" and part.app is not None:
                 # The shim around the whole worker has split the mount already.
-                part.app = as_asgi(WsgiShim(part.app, False, set()), settings.threads)
+                shim = WsgiShim(part.app, False, set(), settings.trusts_headers)
+                part.app = as_asgi(shim, settings.threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer lifespan for all members, anything else through the one it belongs to."""

@@ -11,7 +11,7 @@ from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import calls, length, place, stacks
+from . import calls, length, place, stacks, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -217,9 +217,12 @@ class Whole(list[bytes]):
 class WsgiShim:
     """The WSGI callable given to the server; holds the app and the set of requests in flight."""
 
-    def __init__(self, app: WSGIApp, splits_prefix: bool, in_flight: set[Any]) -> None:
+    def __init__(
+        self, app: WSGIApp, splits_prefix: bool, in_flight: set[Any], trusted: bool = True
+    ) -> None:
         self._app = app
         self._splits_prefix = splits_prefix
+        self._trusted = trusted
         self._in_flight = in_flight
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -228,6 +231,7 @@ class WsgiShim:
             start_response("204 No Content", [])
             return []
         place.place_wsgi(environ, self._splits_prefix)
+        who.place_wsgi(environ, self._trusted)
         in_flight = self._in_flight
         exchange = Exchange(environ, start_response, in_flight)
         environ["mergepoint.call"] = exchange.call
