@@ -18,6 +18,15 @@ pub fn strip_request(headers: &mut HeaderMap) {
     });
 }
 
+/// Whether a site may name this field, in lower case, as one that tells apps who asks: it ends at the app, is the edge's
+/// own to give, and has no other meaning to the edge or in HTTP.
+pub fn may_carry_identity(name: &str) -> bool {
+    !(name.contains('_')
+        || names::is_hop_by_hop(name)
+        || names::is_end_to_end(name)
+        || names::is_spoken_for(name))
+}
+
 /// Removes what a worker may not say to a client: hop-by-hop fields, directives to a front server, `Mergepoint-*`.
 pub fn strip_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);

@@ -13,6 +13,7 @@ pub mod forwarded;
 pub mod headers;
 pub mod health;
 pub mod host;
+pub mod identity;
 pub mod prefix;
 pub mod range;
 pub mod retry;

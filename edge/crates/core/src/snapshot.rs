@@ -1,8 +1,8 @@
 //! The snapshot: the whole configuration of the edge as one checked document.
 //!
 //! Place: parsed by the server from the file or the `apply` verb; written by `mergepoint.edge.compile`.
-//! Rule: the types mirror section 1 of docs/reference/contracts.md; unknown fields are refused; a value of
-//! `Snapshot` that came out of `parse` satisfies every check in `snapshot/check.rs`.
+//! Rule: the types mirror sections 1 and 5 of docs/reference/contracts.md; unknown fields are refused; a value of
+//! `Snapshot` that came out of `parse` satisfies every check in `snapshot/check*.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,9 @@ mod address;
 mod app;
 mod check;
 mod check_app;
+mod check_identity;
 mod diagnose;
+mod identity;
 
 pub use address::Address;
 pub use app::{
@@ -23,6 +25,10 @@ pub use app::{
     Retry, Slot, SlotState, StaticFiles, Timeouts,
 };
 pub(crate) use check::host_name;
+pub use identity::{
+    Access, AuthorizationPolicy, CookiePolicy, Guard, Identity, PublicKey, RemoteField, Signing,
+    KEY_BYTES,
+};
 
 /// The only schema this edge understands.
 pub const SCHEMA: u32 = 1;
@@ -55,7 +61,7 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
-/// The 32 bytes that sign sticky cookies; never printed.
+/// Bytes that sign, of cookies or of tokens; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(crate) Vec<u8>);
 
@@ -120,6 +126,8 @@ pub struct Snapshot {
     pub hosts: Vec<Host>,
     /// By name.
     pub apps: BTreeMap<String, App>,
+    /// None: this site proves nobody.
+    pub identity: Option<Identity>,
 }
 
 /// How talkative errors are.

@@ -47,6 +47,13 @@ pub(super) fn is_end_to_end(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Set by the edge for another purpose, or read by it or by any server, so that a site cannot give it a second meaning.
+pub(super) fn is_spoken_for(name: &str) -> bool {
+    const NAMES: [&str; 4] = ["forwarded", "traceparent", "tracestate", "x-request-id"];
+    const PREFIXES: [&str; 5] = ["accept", "content-", "mergepoint-", "proxy-", "x-forwarded"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Set by the edge alone, or read by some worker as a proxy's word about who asks, from where, and for what.
 ///
 /// Asked for every field of every request, hence the first look at the first letters.

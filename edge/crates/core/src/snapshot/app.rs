@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Address;
+use super::{Access, Address};
 
 /// What answers under a mount.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -53,6 +53,8 @@ pub struct Pool {
     pub compress: bool,
     /// Why there is no slot.
     pub failure: Option<Failure>,
+    /// None: no identity in this site.
+    pub access: Option<Access>,
 }
 
 /// Who removes the mount from the path.
@@ -229,6 +231,8 @@ pub struct StaticFiles {
     pub cache_control: Option<String>,
     /// The edge may compress.
     pub compress: bool,
+    /// None: no identity in this site.
+    pub access: Option<Access>,
 }
 
 /// A fixed redirect.
@@ -241,8 +245,21 @@ pub struct Redirect {
     pub status: u16,
     /// Append the path under the mount and the query.
     pub keep_path: bool,
+    /// None: no identity in this site.
+    pub access: Option<Access>,
 }
 
 fn unlimited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(Option::<u64>::deserialize(deserializer)?.unwrap_or(u64::MAX))
+}
+
+impl App {
+    /// What the app asks of its visitors; none in a site without identity.
+    pub fn access(&self) -> Option<&Access> {
+        match self {
+            App::Pool(pool) => pool.access.as_ref(),
+            App::Static(files) => files.access.as_ref(),
+            App::Redirect(redirect) => redirect.access.as_ref(),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{check_app, Limits, Problem, Snapshot, SCHEMA};
+use super::{check_app, check_identity, Limits, Problem, Snapshot, SCHEMA};
 use crate::target::NormalPath;
 
 /// Longest time of any kind: a leap year.
@@ -45,6 +45,7 @@ pub(super) fn problems(snapshot: &Snapshot) -> Vec<Problem> {
         found.name(&path, name);
         check_app::app(&path, app, &mut found);
     }
+    check_identity::identity(snapshot, &mut found);
     found.0
 }
 
@@ -219,7 +220,7 @@ pub(crate) fn host_name(text: &str) -> Option<String> {
 }
 
 /// A mount reads the same as a request path, so that routes and requests meet.
-fn is_mount(prefix: &str) -> bool {
+pub(super) fn is_mount(prefix: &str) -> bool {
     let normal = NormalPath::parse(prefix).is_ok_and(|path| path.as_str() == prefix);
     normal && (prefix == "/" || (!prefix.ends_with('/') && !prefix.contains("//")))
 }

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    AccessLog, Balance, Certificate, Compression, Health, Host, Limits, Listener, Mode, Pool,
-    Problem, Queue, Redirect, Retry, Route, Secret, Slot, Snapshot, SnapshotError, StaticFiles,
-    Timeouts,
+    Access, AccessLog, Balance, Certificate, Compression, Guard, Health, Host, Identity, Limits,
+    Listener, Mode, Pool, Problem, PublicKey, Queue, Redirect, Retry, Route, Secret, Signing, Slot,
+    Snapshot, SnapshotError, StaticFiles, Timeouts,
 };
 
 /// Most problems listed; the rest of a document that broken is no news.
@@ -67,6 +67,7 @@ impl Places {
             r#"{"enabled":false,"bytes_min":0}"#,
         );
         self.part::<Limits>(&mut fields, "limits", LIMITS);
+        self.identity(&mut fields);
         self.fits::<Snapshot>("", Value::Object(fields));
         self.found
     }
@@ -87,8 +88,8 @@ impl Places {
         };
         match fields.remove("kind").as_ref().and_then(Value::as_str) {
             Some("pool") => self.pool(path, fields),
-            Some("static") => self.fits::<StaticFiles>(path, Value::Object(fields)),
-            Some("redirect") => self.fits::<Redirect>(path, Value::Object(fields)),
+            Some("static") => self.guarded::<StaticFiles>(path, fields),
+            Some("redirect") => self.guarded::<Redirect>(path, fields),
             _ => self.add(
                 &join(path, "kind"),
                 "must be \"pool\", \"static\" or \"redirect\"",
@@ -105,7 +106,30 @@ impl Places {
         parts.part::<Retry>(&mut fields, "retry", RETRY);
         parts.part::<Health>(&mut fields, "health", HEALTH);
         self.adopt(path, parts);
-        self.fits::<Pool>(path, Value::Object(fields));
+        self.guarded::<Pool>(path, fields);
+    }
+
+    /// An app of any kind: what it asks of its visitors is judged for itself.
+    fn guarded<T: DeserializeOwned>(&mut self, path: &str, mut fields: Map<String, Value>) {
+        let mut parts = Places::default();
+        if let Some(Value::Object(access)) = fields.get_mut("access") {
+            let mut inner = Places::default();
+            inner.each_item(access, "guards", Places::fits::<Guard>);
+            parts.adopt("access", inner);
+        }
+        parts.part::<Option<Access>>(&mut fields, "access", "null");
+        self.adopt(path, parts);
+        self.fits::<T>(path, Value::Object(fields));
+    }
+
+    fn identity(&mut self, fields: &mut Map<String, Value>) {
+        if let Some(Value::Object(identity)) = fields.get_mut("identity") {
+            let mut parts = Places::default();
+            parts.each_item(identity, "published", Places::fits::<PublicKey>);
+            parts.part::<Signing>(identity, "signing", r#"{"kid":"","seed":""}"#);
+            self.adopt("identity", parts);
+        }
+        self.part::<Option<Identity>>(fields, "identity", "null");
     }
 
     fn add(&mut self, path: &str, message: &str) {

@@ -22,6 +22,7 @@ impl Site {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let app = StaticFiles {
+            access: None,
             root: dir.path().to_owned(),
             index: vec!["index.html".into()],
             fallback: None,
