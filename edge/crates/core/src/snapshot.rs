@@ -25,6 +25,7 @@ pub use app::{
     Retry, Slot, SlotState, StaticFiles, Timeouts,
 };
 pub(crate) use check::host_name;
+pub(crate) use identity::key_bytes;
 pub use identity::{
     Access, AuthorizationPolicy, CookiePolicy, Guard, Identity, PublicKey, RemoteField, Signing,
     KEY_BYTES,

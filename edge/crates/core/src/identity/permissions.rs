@@ -12,9 +12,7 @@ pub type Roles = BTreeMap<String, Vec<String>>;
 pub fn covers(granted: &str, wanted: &str) -> bool {
     match granted.strip_suffix('*') {
         Some("") => true,
-        Some(start) if start.ends_with('.') => {
-            wanted.len() > start.len() && wanted.starts_with(start)
-        }
+        Some(start) if start.ends_with('.') => wanted.starts_with(start),
         _ => granted == wanted,
     }
 }

@@ -138,7 +138,9 @@ pub enum RemoteField {
     Roles,
 }
 
-fn key_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; KEY_BYTES], D::Error> {
+pub(crate) fn key_bytes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[u8; KEY_BYTES], D::Error> {
     let text = String::deserialize(deserializer)?;
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     bytes
