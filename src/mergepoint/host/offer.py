@@ -37,10 +37,11 @@ class Offer:
             return None
         file = HOME.joinpath(*name.split(".")[1:])
         if (file / "__init__.py").is_file():
-            # No search path: the importer would find there by itself what is not offered.
-            return importlib.util.spec_from_file_location(
-                name, file / "__init__.py", submodule_search_locations=[]
-            )
+            found = importlib.util.spec_from_file_location(name, file / "__init__.py")
+            if found is not None:
+                # With a search path the importer would find by itself what is not offered.
+                found.submodule_search_locations = []
+            return found
         source = file.with_suffix(".py")
         return importlib.util.spec_from_file_location(name, source) if source.is_file() else None
 
