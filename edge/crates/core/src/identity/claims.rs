@@ -5,12 +5,15 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::permissions::{covers, flatten, Roles};
 use super::token::TokenError;
 
 /// Longest JSON of claims, from wherever it comes.
 pub const CLAIMS_BYTES_MAX: usize = 16 * 1024;
 /// Longest name to log in with.
 pub const USER_BYTES_MAX: usize = 64;
+/// Longest life of a session token; accounts gives at most so much.
+pub const LIFE_S_MAX: f64 = 1_800.0;
 /// Latest time taken for one, in Unix seconds: the year 5138.
 const TIME_MAX_S: f64 = 1e11;
 
@@ -74,6 +77,9 @@ pub struct Claims {
     /// Id of the API token, for a credential.
     #[serde(default)]
     pub token: Option<String>,
+    /// What a credential may do beside what its roles grant; accounts narrows both to its scopes.
+    #[serde(default)]
+    pub permissions: Vec<String>,
 }
 
 /// How much a token is still worth.
@@ -100,6 +106,22 @@ impl Claims {
         }
         let claims: Claims = serde_json::from_slice(json).map_err(|_| TokenError::Claims)?;
         claims.checked()
+    }
+
+    /// Whether the visitor may do this, by a role or by name.
+    pub fn may(&self, roles: &Roles, wanted: &str) -> bool {
+        self.granted(roles).any(|granted| covers(granted, wanted))
+    }
+
+    /// Everything the visitor may do, sorted, without what a wildcard among it covers.
+    pub fn flattened<'a>(&'a self, roles: &'a Roles) -> Vec<&'a str> {
+        flatten(self.granted(roles))
+    }
+
+    /// A role the site does not know grants nothing.
+    fn granted<'a>(&'a self, roles: &'a Roles) -> impl Iterator<Item = &'a String> {
+        let by_role = self.roles.iter().filter_map(|role| roles.get(role));
+        by_role.flatten().chain(&self.permissions)
     }
 
     /// How much these claims are worth at a moment.

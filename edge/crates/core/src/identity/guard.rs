@@ -5,7 +5,7 @@
 //! Rule: a path that programs may read in several ways must be allowed in every one of them.
 
 use super::claims::{Claims, Kind};
-use super::permissions::{grants, Roles};
+use super::permissions::Roles;
 use super::requirement::Requirement;
 use crate::snapshot::Access;
 
@@ -68,7 +68,7 @@ pub fn meets(terms: &[Requirement], roles: &Roles, claims: Option<&Claims>) -> b
         (Requirement::Service, Some(who)) => who.kind == Kind::Service,
         (Requirement::Role(name), Some(who)) => who.roles.contains(name),
         (Requirement::Group(name), Some(who)) => who.groups.contains(name),
-        (Requirement::Permission(name), Some(who)) => grants(roles, &who.roles, name),
+        (Requirement::Permission(name), Some(who)) => who.may(roles, name),
         (Requirement::Subject(name), Some(who)) => who.user == *name,
     })
 }

@@ -12,7 +12,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::Serialize;
 
 use super::claims::Claims;
-use super::permissions::{flatten, Roles};
+use super::permissions::Roles;
 use crate::snapshot::Identity;
 
 /// How long an app may believe a token.
@@ -139,7 +139,7 @@ impl Issuer {
             lang: &claims.lang,
             roles: &claims.roles,
             groups: &claims.groups,
-            permissions: &flatten(roles, &claims.roles),
+            permissions: &claims.flattened(roles),
             token: claims.token.as_deref(),
         };
         let payload = serde_json::to_vec(&payload).map_err(|_| IssueError::TooLong)?;

@@ -1,6 +1,6 @@
 //! What roles allow.
 //!
-//! Place: asked by `guard` for `permission:NAME`, and by `issue` for the list an app is told.
+//! Place: asked through `Claims` for `permission:NAME` and for the list an app is told.
 //! Rule: `*` grants everything, `a.*` everything that begins with `a.`, any other text only itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,22 +17,9 @@ pub fn covers(granted: &str, wanted: &str) -> bool {
     }
 }
 
-/// Whether any of the held roles grants the permission; a role the site does not know grants nothing.
-pub fn grants(roles: &Roles, held: &[String], wanted: &str) -> bool {
-    held.iter()
-        .filter_map(|role| roles.get(role))
-        .flatten()
-        .any(|granted| covers(granted, wanted))
-}
-
-/// What the held roles grant together, sorted, without what a wildcard among them covers.
-pub fn flatten<'a>(roles: &'a Roles, held: &[String]) -> Vec<&'a str> {
-    let all: BTreeSet<&str> = held
-        .iter()
-        .filter_map(|role| roles.get(role))
-        .flatten()
-        .map(String::as_str)
-        .collect();
+/// These permissions, sorted, each once, without what a wildcard among them covers.
+pub fn flatten<'a>(permissions: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let all: BTreeSet<&str> = permissions.map(String::as_str).collect();
     let wide: Vec<&str> = all.iter().copied().filter(|p| p.ends_with('*')).collect();
     all.into_iter()
         .filter(|granted| !wide.iter().any(|w| w != granted && covers(w, granted)))

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-/// Longest name in a term.
-pub const NAME_BYTES_MAX: usize = 128;
+/// Longest name in a term: 128 characters of any language.
+pub const NAME_BYTES_MAX: usize = 512;
 
 /// One term; a list of terms is met by any one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use ring::signature::{UnparsedPublicKey, ED25519};
 use serde::Deserialize;
 
-use super::claims::Claims;
+use super::claims::{Claims, LIFE_S_MAX};
 use crate::snapshot::KEY_BYTES;
 
 /// Longest token.
@@ -238,7 +238,8 @@ fn payload(json: &[u8], expected: &Expected<'_>) -> Result<Claims, TokenError> {
     }
     let claims: Claims = serde_json::from_slice(json).map_err(|_| TokenError::Claims)?;
     let claims = claims.checked()?;
-    if claims.sid.is_empty() {
+    // Revocations are kept for a certain time, so no token may live for longer.
+    if claims.sid.is_empty() || claims.exp - claims.iat > LIFE_S_MAX {
         return Err(TokenError::Claims);
     }
     if claims.iat > expected.now_s + expected.skew_s {

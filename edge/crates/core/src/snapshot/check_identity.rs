@@ -10,14 +10,16 @@ use http::HeaderName;
 use super::check::{is_mount, Problems, COUNT_MAX};
 use super::{Access, App, Guard, Identity, Snapshot, KEY_BYTES};
 use crate::headers::may_carry_identity;
+use crate::identity::claims::LIFE_S_MAX;
 use crate::identity::guard::is_guard_path;
 use crate::identity::requirement::NAME_BYTES_MAX;
+use crate::identity::revocations::KEEP_S;
 use crate::identity::token::is_kid;
 use crate::strict::METHOD_BYTES_MAX;
 
-/// The accounts app keeps revocations for an hour; a token lives 600 s, and no longer than this beyond it, so that
-/// no edge meets a token whose revocation it was never told.
-pub const STALE_S_MAX: f64 = 2_700.0;
+/// Accounts keeps revocations for `KEEP_S`; a token lives `LIFE_S_MAX` at most, and no longer than this beyond it, so
+/// that no edge meets a token whose revocation it was never told.
+const STALE_S_MAX: f64 = KEEP_S - LIFE_S_MAX;
 /// Longest name of the issuer.
 const ISSUER_BYTES_MAX: usize = 256;
 
@@ -97,7 +99,12 @@ fn kid(path: &str, kid: &str, found: &mut Problems) {
 
 fn bounds(identity: &Identity, found: &mut Problems) {
     let seconds = [
-        ("refresh_before_s", identity.refresh_before_s, 0.0, 600.0),
+        (
+            "refresh_before_s",
+            identity.refresh_before_s,
+            0.0,
+            LIFE_S_MAX,
+        ),
         ("stale_s", identity.stale_s, 0.0, STALE_S_MAX),
         ("skew_s", identity.skew_s, 0.0, 300.0),
         ("poll_s", identity.poll_s, 0.01, 60.0),
