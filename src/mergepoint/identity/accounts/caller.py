@@ -32,11 +32,16 @@ class Caller:
     position: int = 0
 
     def __post_init__(self) -> None:
-        self.address = self.address[:ADDRESS_MAX]
-        self.agent = self.agent[:AGENT_MAX]
-        self.request_id = self.request_id[:REQUEST_ID_MAX]
+        self.address = _storable(self.address[:ADDRESS_MAX])
+        self.agent = _storable(self.agent[:AGENT_MAX])
+        self.request_id = _storable(self.request_id[:REQUEST_ID_MAX])
 
 
 def console(user: str) -> Caller:
     """Return the caller of a command typed on this machine by the system's user `user`."""
     return Caller(user=f"({user[:48]}, command line)", agent="mergepoint")
+
+
+def _storable(text: str) -> str:
+    """Return text every database takes: no zero bytes, no lone surrogates."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -23,15 +23,16 @@ def session_claims(
     *,
     sid: str,
     issued_at: float,
+    ends_at: float,
     auth_at: float,
     amr: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the claims of a session token issued at `issued_at`."""
+    """Return the claims of a session token issued at `issued_at`; it never outlives the session."""
     return {
         **_who(settings, person),
         "sid": sid,
         "iat": issued_at,
-        "exp": issued_at + settings.token_life_s,
+        "exp": min(issued_at + settings.token_life_s, ends_at),
         "auth_time": auth_at,
         "amr": list(amr),
         "roles": list(person.roles),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from mergepoint.identity.accounts.caller import Caller
 from mergepoint.identity.accounts.config import AccountsSettings
@@ -17,7 +17,7 @@ from mergepoint.identity.accounts.events import Event
 from mergepoint.identity.accounts.service.breach import Breached
 from mergepoint.identity.accounts.service.errors import Refused, unknown
 from mergepoint.identity.accounts.service.hashing import PASSWORD_BYTES_MAX, Hasher
-from mergepoint.identity.accounts.service.people import end_sessions
+from mergepoint.identity.accounts.service.people import end_sessions, row_of
 from mergepoint.identity.accounts.service.person import Person, load_person
 from mergepoint.identity.accounts.store.models import SubjectRow
 from mergepoint.identity.accounts.store.unit import REVOKE_SUBJECT, Store, Work
@@ -111,10 +111,11 @@ class Passwords:
     def check(self, user: str, password: str, by: Caller) -> Person | None:
         """Return who this is; None takes as long, whoever it was and whatever was wrong.
 
+        `user` is a user name, or an e-mail address that only one person has.
         No limit on tries: that is `logins`'. A hash of another cost is made anew on the way.
         """
         with self._store.read() as session:
-            row = session.scalar(select(SubjectRow).where(SubjectRow.user == user))
+            row = row_of(session, user)
             person = load_person(session, row) if row is not None else None
             stored = row.password_hash if row is not None else None
         if stored is None or not self._settings.passwords:

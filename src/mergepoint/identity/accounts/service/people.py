@@ -58,7 +58,7 @@ class People:
     def search(self, text: str = "", *, after: str = "", limit: int = 100) -> list[Person]:
         """Return subjects by user name, those after `after`; `text` is a part of any name."""
         wanted = select(SubjectRow).where(SubjectRow.user > after).order_by(SubjectRow.user)
-        if text:
+        if text and text.isprintable():
             columns = (SubjectRow.user, SubjectRow.name, SubjectRow.email)
             wanted = wanted.where(
                 or_(*(func.lower(c).contains(text.lower(), autoescape=True) for c in columns))
@@ -207,28 +207,31 @@ class People:
         self, sub: str, kind: str, names: tuple[str, ...], source: str, by: Caller
     ) -> Person:
         with self._store.write(by) as work:
-            row = _held(work, sub)
-            before = load_person(work.session, row)
-            of_source = (GrantRow.sub == sub, GrantRow.kind == kind, GrantRow.source == source)
-            work.session.execute(delete(GrantRow).where(*of_source))
-            work.session.add_all(
-                GrantRow(sub=sub, kind=kind, name=name, source=source) for name in names
-            )
-            work.session.flush()
-            after = load_person(work.session, row)
-            if (before.roles, before.groups) == (after.roles, after.groups):
-                return after
-            checked_size(after.roles, after.groups)
-            lost = set(before.roles) - set(after.roles)
-            if lost & set(self._settings.administrator_roles):
-                self._keep_an_administrator(work.session, row, after)
-            old, new = (
-                (before.roles, after.roles) if kind == ROLE else (before.groups, after.groups)
-            )
-            event = Event.ROLES_CHANGED if kind == ROLE else Event.GROUPS_CHANGED
-            work.audit(event, sub, row.user, {"from": list(old), "to": list(new), "by": source})
-            work.revoke(REVOKE_SUBJECT, sub)
+            return self.grant_in(work, _held(work, sub), kind, names, source)
+
+    def grant_in(
+        self, work: Work, row: SubjectRow, kind: str, names: tuple[str, ...], source: str
+    ) -> Person:
+        """Replace the grants of one source inside a unit of work that holds the row."""
+        before = load_person(work.session, row)
+        of_source = (GrantRow.sub == row.sub, GrantRow.kind == kind, GrantRow.source == source)
+        work.session.execute(delete(GrantRow).where(*of_source))
+        work.session.add_all(
+            GrantRow(sub=row.sub, kind=kind, name=name, source=source) for name in names
+        )
+        work.session.flush()
+        after = load_person(work.session, row)
+        if (before.roles, before.groups) == (after.roles, after.groups):
             return after
+        checked_size(after.roles, after.groups)
+        lost = set(before.roles) - set(after.roles)
+        if lost & set(self._settings.administrator_roles):
+            self._keep_an_administrator(work.session, row, after)
+        old, new = (before.roles, after.roles) if kind == ROLE else (before.groups, after.groups)
+        event = Event.ROLES_CHANGED if kind == ROLE else Event.GROUPS_CHANGED
+        work.audit(event, row.sub, row.user, {"from": list(old), "to": list(new), "by": source})
+        work.revoke(REVOKE_SUBJECT, row.sub)
+        return after
 
     def _keep_an_administrator(
         self, session: Session, row: SubjectRow, after: Person | None = None
@@ -258,6 +261,17 @@ class People:
         with self._store.read() as session:
             row = session.scalar(wanted)
             return load_person(session, row) if row is not None else None
+
+
+def row_of(session: Session, login: str) -> SubjectRow | None:
+    """Return whom a login name means: a user name, or an e-mail address only one person has."""
+    if not login.isprintable():
+        return None  # no name has such characters, and PostgreSQL takes no zero byte
+    if "@" not in login:
+        return session.scalar(select(SubjectRow).where(SubjectRow.user == login))
+    same = func.lower(SubjectRow.email) == login.strip().lower()
+    found = session.scalars(select(SubjectRow).where(same).limit(2)).all()
+    return found[0] if len(found) == 1 else None
 
 
 def _held(work: Work, sub: str) -> SubjectRow:

@@ -18,7 +18,9 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc import jwt
+from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jwk import OKPKey
+from joserfc.jws import JWSRegistry
 
 from mergepoint.core.clock import Clock
 from mergepoint.identity.keys import (
@@ -32,6 +34,7 @@ from mergepoint.identity.keys import (
     ring_path,
 )
 
+ALGORITHM = "EdDSA"
 NONCE_BYTES = 12
 
 log = logging.getLogger("mergepoint.accounts")
@@ -57,8 +60,8 @@ class Rings:
     def sign(self, claims: dict[str, Any], typ: str) -> str:
         """Return a JWT (RFC 7519) signed with Ed25519 by the session ring's key of now."""
         key = self.session().signing(self._clock.unix_s())
-        header = {"alg": "EdDSA", "typ": typ, "kid": key.kid}
-        return jwt.encode(header, claims, self._signer(key), algorithms=["EdDSA"])
+        header = {"alg": ALGORITHM, "typ": typ, "kid": key.kid}
+        return jwt.encode(header, claims, self._signer(key), registry=_SIGNING)
 
     def mac(self, purpose: str, text: str, kid: str | None = None) -> tuple[str, str]:
         """Return kid and HMAC-SHA256 of `text`; with `kid` unknown or ended, an empty HMAC."""
@@ -118,6 +121,22 @@ class Rings:
             signer = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": key.x, "d": seed})
             self._signers[key.kid] = signer
         return signer
+
+
+class _OnlyEdDSA(JWSRegistry):
+    """The one algorithm of the contract, by the name that verifiers in every language know.
+
+    RFC 9864 names it Ed25519; most libraries do not, and joserfc warns at every signature.
+    """
+
+    def get_alg(self, name: str) -> Any:  # joserfc gives the class no public name
+        """Return EdDSA; nothing else is ever asked for."""
+        if name != ALGORITHM:
+            raise UnsupportedAlgorithmError(f"{name!r} is not {ALGORITHM}")
+        return self.algorithms[name]
+
+
+_SIGNING = _OnlyEdDSA()
 
 
 def _derived(key: Key, purpose: str) -> bytes:

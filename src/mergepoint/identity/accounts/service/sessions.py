@@ -236,6 +236,7 @@ class Sessions:
             held.person,
             sid=row.sid,
             issued_at=held.issued_at,
+            ends_at=row.expires_at,
             auth_at=row.auth_at,
             amr=row.amr,
         )

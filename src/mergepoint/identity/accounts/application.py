@@ -1,0 +1,65 @@
+"""The accounts app: what a worker imports, and what makes the first administrator.
+
+Place:  host (`mergepoint.identity.accounts.application:application`, factory) -> [application]
+Rule:   the only reader of the environment here; starts while its database is away, answers 503.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+
+from flask import Flask
+
+from mergepoint.core.clock import Clock, SystemClock
+from mergepoint.identity.accounts import edge_calls
+from mergepoint.identity.accounts.caller import console
+from mergepoint.identity.accounts.config import AccountsSettings, read
+from mergepoint.identity.accounts.service.accounts import Accounts, open_accounts
+from mergepoint.identity.accounts.store.errors import StoreLost
+
+BODY_BYTES_MAX = 1 << 20
+PAGES = "mergepoint.identity.accounts.pages"
+
+
+def application(environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> Flask:
+    """Return the accounts app of the site `MERGEPOINT_ACCOUNTS` describes.
+
+    Raises `SettingsRefused` or `StoreRefused` for what an operator has to mend; a database that is
+    only away is asked again at every request.
+    """
+    settings = read(os.environ if environ is None else environ)
+    accounts = open_accounts(settings, clock or SystemClock())
+    with suppress(StoreLost):
+        accounts.store.prepare()
+    return assembled(accounts)
+
+
+def assembled(accounts: Accounts) -> Flask:
+    """Return the app over accounts that are open already."""
+    app = Flask("mergepoint.identity.accounts", static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    app.extensions["mergepoint.accounts"] = accounts
+    app.register_blueprint(edge_calls.blueprint(accounts))
+    pages = find_spec(PAGES)
+    if pages is not None and pages.origin is not None:
+        app.register_blueprint(import_module(PAGES).blueprint(accounts, accounts.settings))
+    return app
+
+
+def first_administrator_link(settings: AccountsSettings, clock: Clock | None = None) -> str | None:
+    """Return a link that makes the first administrator, None when there is one.
+
+    Good for one day and one use; a new one makes the last worthless. Raises `StoreLost` or
+    `StoreRefused`.
+    """
+    accounts = open_accounts(settings, clock or SystemClock())
+    try:
+        issued = accounts.joining.first_administrator(console(getpass.getuser()))
+    finally:
+        accounts.store.close()
+    return issued.url if issued else None
