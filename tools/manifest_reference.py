@@ -17,8 +17,10 @@ from pydantic_core import PydanticUndefined
 
 from mergepoint.manifest.checks.kinds import KEYS
 from mergepoint.manifest.site import Kind
+from mergepoint.manifest.tables.access import GuardTable
 from mergepoint.manifest.tables.amounts import size_text
 from mergepoint.manifest.tables.app import KINDS, AppTable
+from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
 from mergepoint.manifest.tables.manifest import ManifestTable, ProfileTable
 from mergepoint.manifest.tables.parts import MemberTable
 from mergepoint.manifest.tables.site import CertificateTable, ListenTable, SiteTable
@@ -78,9 +80,9 @@ from.
   own.
 * A `.env` file beside the manifest is read in development: its variables also reach every app. In
   production, name an `env_file`.
-* `[profiles.NAME]` holds a `site` and `apps` that are laid over the others: tables are merged key
-  by key, everything else is replaced. A profile that names another kind for an app replaces the
-  kind.
+* `[profiles.NAME]` holds `site`, `identity`, `roles` and `apps` that are laid over the others:
+  tables are merged key by key, everything else is replaced. A profile that names another kind for
+  an app replaces the kind.
 
 ## What stops what
 
@@ -90,6 +92,21 @@ rest of the site runs, and the app's mount says why. Warnings stop nothing.
 """
 
 SIZES = {"body", "header_bytes_max", "target_bytes_max"}
+IDENTITY = """\
+The table switches identity on, even an empty one: people log in once for every app, and the edge
+decides who may pass. Without it, `require`, `guards`, `csrf_exempt`, `cookies`, `identity_headers`
+and `authorization` of an app and every `[roles.NAME]` are refused. [The guide](../how-to/identity.md)
+begins with an example. A secret is written as the name of a variable, `"env:GITLAB_SECRET"`.
+"""
+ROLES = """\
+The role `admin` is always there; unless the manifest says otherwise it grants `"*"`, everything.
+"""
+GUARDS = """\
+A requirement is `public` (everybody), `user` (anybody proven), `person`, `service`, `role:NAME`,
+`group:NAME`, `permission:NAME`, `subject:NAME` (a user name) or `nobody`. A list is met by any one of
+its terms. The guard with the longest matching path decides, of two with one path the one that names
+the method, and without any the app's `require`.
+"""
 KIND_WORDS = {
     Kind.WSGI: "a WSGI application",
     Kind.ASGI: "an ASGI application",
@@ -108,6 +125,9 @@ def reference() -> str:
     parts += ["\n### `[site.tls]`\n", f"{described(SiteTable, 'tls')}\n", *certificates()]
     parts += ["\n### `[site.limits]`\n", *nested(SiteTable, "limits")]
     parts += ["\n## `[apps.NAME]`\n", *apps()]
+    parts += ["\n## `[identity]`\n", IDENTITY, *table(IdentityTable)]
+    parts += ["\n### `[identity.oidc.NAME]`\n", f"{described(IdentityTable, 'oidc')}\n"]
+    parts += [*table(OidcTable), "\n## `[roles.NAME]`\n", ROLES, *table(RoleTable)]
     parts += ["\n## `[profiles.NAME]`\n", *table(ProfileTable)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -125,6 +145,9 @@ def apps() -> Iterator[str]:
         yield f"| `{kind}` | {KIND_WORDS[Kind(kind)]} | {keys} |"
     yield ""
     yield from table(AppTable)
+    yield "\n### `guards`\n"
+    yield GUARDS
+    yield from table(GuardTable)
     yield "\n### Members of `together`\n"
     yield from table(MemberTable)
     for name in ("processes", "timeouts", "queue", "limits", "restart", "redirect"):

@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from mergepoint.core.problems import Severity
+from mergepoint.manifest.checks.identity import LOGIN_PACKAGES
 from mergepoint.manifest.load import inspect, load_site
 
 HERE = Path(__file__).parent
@@ -36,8 +38,18 @@ def place(manifest: Path, directory: Path) -> tuple[Path, str]:
     return file, asked[1] if asked else "development"
 
 
+def install(site_packages: Path, names: Iterable[str]) -> None:
+    """Make the environment of Mergepoint look as if it had these distributions and no other."""
+    for name in names:
+        info = site_packages / f"{name.replace('-', '_')}-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+
+
 def said(manifest: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "path", [str(directory / "installed")])
+    asked = re.search(r"^# installed: (.*)$", manifest.read_text(), re.MULTILINE)
+    install(directory / "installed", asked[1].split() if asked else LOGIN_PACKAGES)
     file, profile = place(manifest, directory)
     loaded = inspect(file, profile=profile, environ={"PATH": "/usr/bin:/bin"})
     lines = [f"{MARKS[problem.severity]}{problem}" for problem in loaded.problems]

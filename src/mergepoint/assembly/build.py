@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mergepoint.assembly.binary import edge_argv
+from mergepoint.assembly.identity import Prepared, edge_keys, prepare
+from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.core.endpoints import Failure, SlotEndpoint
 from mergepoint.edge.compile import compile_snapshot
 from mergepoint.edge.health import readiness, worker_path
@@ -47,10 +49,12 @@ def wanted_from_site(
     """Return everything that should run for this site, and its snapshot compiler.
 
     Apps the machine cannot start (`Site.failures`) are left out and named in `Wanted.failures`.
-    Raises `MergepointError` when there is no edge binary or the secret cannot be kept.
+    Raises `MergepointError` when there is no edge binary or a secret or key cannot be kept.
     """
+    clock = SystemClock()
+    prepared = prepare(site, clock.unix_s())
     apps = {
-        name: app_spec(site, app)
+        name: app_spec(site, app, prepared)
         for name, app in site.apps.items()
         if app.kind.has_processes and name not in site.failures
     }
@@ -63,15 +67,17 @@ def wanted_from_site(
         edge_spec(site, edge_argv(edge_binary, environ)), site.run_dir, site.state_dir / "logs",
         site.memory_bytes_max, failures, inherited, (site.file, site.state_dir, site.run_dir),
     )  # fmt: skip
-    return looked_at(wanted), Compiler(site, secret_of(site.state_dir))
+    return looked_at(wanted), Compiler(site, secret_of(site.state_dir), prepared, clock)
 
 
 class Compiler:
     """Compiles the snapshot of one site for whatever runs of it."""
 
-    def __init__(self, site: Site, secret: bytes) -> None:
+    def __init__(self, site: Site, secret: bytes, prepared: Prepared | None, clock: Clock) -> None:
         self._site = site
         self._secret = secret
+        self._prepared = prepared
+        self._clock = clock
 
     def __call__(
         self,
@@ -80,20 +86,26 @@ class Compiler:
         generation: int,
         canary_share: Mapping[str, float],
     ) -> Json:
-        """Return the whole snapshot for these endpoints; pure."""
+        """Return the whole snapshot for these endpoints; the clock chooses the key that signs."""
+        prepared = self._prepared
+        keys = edge_keys(prepared.edge, self._clock.unix_s()) if prepared else None
         return compile_snapshot(
-            self._site, endpoints, failures, generation, canary_share, self._secret
+            self._site, endpoints, failures, generation, canary_share, self._secret, keys
         )
 
 
-def app_spec(site: Site, app: App) -> AppSpec:
-    """Return how the processes of one app are started, proven and ended."""
+def app_spec(site: Site, app: App, prepared: Prepared | None = None) -> AppSpec:
+    """Return how the processes of one app are started, proven and ended.
+
+    `prepared` is what identity needs; only the accounts app itself is told of it.
+    """
     argv = (str(app.python), boot.__file__) if app.kind.is_python else app.command
     by_socket = app.kind.is_python or any("{socket}" in part for part in app.command)
-    env = {**app.environment, **_told(site, app)}
+    own = prepared if app.builtin else None
+    env = {**app.environment, **_told(site, app), **(own.environment if own else {})}
     digest = _digest([
         argv, by_socket, env, app.directory, app.user, app.group, app.limits, app.python,
-        _own_version(app),
+        _own_version(app), *([own.kids] if own else []),
     ])  # fmt: skip
     limits, restart, timeouts = app.limits, app.restart, app.timeouts
     return AppSpec(

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from mergepoint.core.endpoints import Failure, SlotEndpoint
 from mergepoint.edge.health import readiness
+from mergepoint.edge.identity import EdgeKeys, access_doc, identity_doc
 from mergepoint.edge.matching import host_table
 from mergepoint.edge.snapshot import (
     SCHEMA,
@@ -44,13 +45,15 @@ def compile_snapshot(
     generation: int,
     canary_share: Mapping[str, float],
     secret: bytes,
+    keys: EdgeKeys | None = None,
 ) -> dict[str, Any]:
     """Return the whole snapshot.
 
     `endpoints` and `failures` are by app; a failure shows only while the app has no endpoint. An
     app with neither is about to start: its requests wait in the queue.
     `canary_share` is 0 to 1 by app, 0 where it is not named. `secret` is 32 bytes that stay the
-    same for the life of the site, or sticky cookies lose their meaning.
+    same for the life of the site, or sticky cookies lose their meaning. `keys` are what the edge
+    signs with; a site with identity needs them.
     """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"the cookie secret has {len(secret)} bytes, not {SECRET_BYTES}")
@@ -58,6 +61,8 @@ def compile_snapshot(
     for name, app in sorted(site.apps.items()):
         failure = failures.get(name) or site.failures.get(name)
         apps[name] = _app(app, endpoints.get(name, ()), failure, canary_share.get(name, 0.0))
+        if app.access is not None:
+            apps[name]["access"] = access_doc(app.access)
     document: SnapshotDoc = {
         "schema": SCHEMA,
         "generation": generation,
@@ -80,6 +85,9 @@ def compile_snapshot(
         "hosts": host_table(site),
         "apps": apps,
     }
+    identity = identity_doc(site, keys)
+    if identity is not None:
+        document["identity"] = identity
     return cast(dict[str, Any], document)
 
 

@@ -1,36 +1,14 @@
 """Which headers of a client reach a worker, and which the edge writes; told to people by `explain`.
 
-Place:  [edge.forwarding] -> edge.routes; the edge's own tables are in edge/crates/core/src/headers
-Rule:   pure; names in lower case; says the same as the edge does, in fewer families.
+Place:  core.headers -> [edge.forwarding] -> edge.routes
+Rule:   pure; names in lower case; removes what the edge removes, which a golden file proves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-OWN_PREFIXES = ("mergepoint-", "x-forwarded")
-OWN_NAMES = frozenset({"forwarded", "x-request-id", "traceparent"})
-IDENTITY_PREFIXES = ("remote-", "ssl-", "x-remote-", "x-ssl-", "x-auth-request-", "x-client-cert")
-IDENTITY_NAMES = frozenset(
-    {"client-ip", "proxy", "true-client-ip", "x-auth-user", "x-client-ip", "x-real-ip"}
-)
-REWRITE_PREFIXES = ("x-accel-", "x-original-", "x-sendfile", "x-lighttpd-")
-REWRITE_NAMES = frozenset({"x-rewrite-url", "x-script-name", "x-http-host-override"})
+from mergepoint.core.headers import FORWARDING, HOP_BY_HOP, RESERVED, REWRITTEN
 
 
 def removal_reason(name: str) -> str:
@@ -40,13 +18,9 @@ def removal_reason(name: str) -> str:
         return "names with an underscore cannot be told from names with a hyphen"
     if low in HOP_BY_HOP:
         return "concerns this connection only"
-    if low in OWN_NAMES or low.startswith(OWN_PREFIXES):
-        return "set by the edge itself"
-    if low in IDENTITY_NAMES or low.startswith(IDENTITY_PREFIXES):
-        return "says who the client is, which no client may"
-    if low in REWRITE_NAMES or low.startswith(REWRITE_PREFIXES):
-        return "gives orders to a server behind it"
-    return ""
+    if low in REWRITTEN:
+        return FORWARDING.reason
+    return next((family.reason for family in RESERVED if family.holds(low)), "")
 
 
 def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

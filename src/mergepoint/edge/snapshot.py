@@ -1,4 +1,4 @@
-"""The shape of the edge's document, field by field as in docs/reference/contracts.md section 1.
+"""The shape of the edge's document, field by field as in docs/reference/contracts.md 1 and 5.
 
 Place:  edge.compile -> [edge.snapshot] -> edge/crates/core/src/snapshot.rs
 Rule:   types only; a change here changes the Rust side and the golden files in the same commit.
@@ -6,7 +6,7 @@ Rule:   types only; a change here changes the Rust side and the golden files in 
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 SCHEMA = 1
 
@@ -127,6 +127,59 @@ class FailureDoc(TypedDict):
     next: str
 
 
+class GuardDoc(TypedDict):
+    """Who may reach one path below the mount."""
+
+    path: str
+    methods: list[str]
+    require: list[str]
+
+
+class AccessDoc(TypedDict):
+    """What an app asks of who comes."""
+
+    require: list[str]
+    guards: list[GuardDoc]
+    csrf_exempt: list[str]
+    cookies: str
+    headers: dict[str, str]
+    authorization: str
+
+
+class SigningDoc(TypedDict):
+    """The key the edge signs with; `seed` is base64 of 32 bytes."""
+
+    kid: str
+    seed: str
+
+
+class PublishedDoc(TypedDict):
+    """The public part of a key that does not sign, as a JWK has it."""
+
+    kid: str
+    x: str
+
+
+class IdentityDoc(TypedDict):
+    """How people prove who they are, and what their roles grant."""
+
+    app: str
+    mount: str
+    issuer: str
+    signing: SigningDoc
+    published: list[PublishedDoc]
+    refresh_before_s: float
+    stale_s: float
+    skew_s: float
+    poll_s: float
+    call_s: float
+    sessions_max: int
+    credentials_max: int
+    credential_s: float
+    revocations_max: int
+    roles: dict[str, list[str]]
+
+
 class PoolDoc(TypedDict):
     """An app that is reached over HTTP."""
 
@@ -144,6 +197,7 @@ class PoolDoc(TypedDict):
     body_bytes_max: int | None
     compress: bool
     failure: FailureDoc | None
+    access: NotRequired[AccessDoc | None]
 
 
 class StaticDoc(TypedDict):
@@ -155,6 +209,7 @@ class StaticDoc(TypedDict):
     fallback: str | None
     cache_control: str
     compress: bool
+    access: NotRequired[AccessDoc | None]
 
 
 class RedirectDoc(TypedDict):
@@ -164,6 +219,7 @@ class RedirectDoc(TypedDict):
     to: str
     status: int
     keep_path: bool
+    access: NotRequired[AccessDoc | None]
 
 
 AppDoc = PoolDoc | StaticDoc | RedirectDoc
@@ -184,4 +240,5 @@ class SnapshotDoc(TypedDict):
     access_log: str
     compression: CompressionDoc
     hosts: list[HostDoc]
+    identity: NotRequired[IdentityDoc | None]
     apps: dict[str, AppDoc]

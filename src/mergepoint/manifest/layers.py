@@ -74,6 +74,16 @@ class Layers:
                 return self.sources[path[:end]]
         return None
 
+    def value(self, path: KeyPath) -> Any:
+        """Return what stands at the path in the merged document; None when nothing does."""
+        value: Any = self.data
+        for part in path:
+            if isinstance(part, int):
+                value = value[part] if isinstance(value, list) and part < len(value) else None
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        return value
+
     def _merge(
         self,
         base: dict[str, Any],

@@ -7,6 +7,7 @@ Rule:   looks, never runs and never writes; every question has an answer, even f
 from __future__ import annotations
 
 import grp
+import importlib.metadata
 import os
 import pwd
 import shutil
@@ -56,6 +57,14 @@ class Machine:
         except (OSError, ValueError):
             return None
         return Path(found).absolute() if found else None
+
+    def has_package(self, name: str) -> bool:
+        """Tell whether Mergepoint's own environment has a distribution of that name."""
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        return True
 
     def has_user(self, name: str) -> bool:
         """Tell whether the user, given by name or number, exists."""

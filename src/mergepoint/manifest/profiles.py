@@ -77,8 +77,8 @@ def _profile(document: Document, report: Report, profile: str) -> tuple[dict[str
         report.add((), f"there is no profile {quoted(profile)}", fix=fix)
     chosen = profiles.get(profile, {})
     chosen = chosen if isinstance(chosen, dict) else {}
-    layers = {name: chosen[name] for name in ("site", "apps") if isinstance(chosen.get(name), dict)}
-    return layers, _mode(profile, chosen)
+    laid = [name for name in ProfileTable.model_fields if isinstance(chosen.get(name), dict)]
+    return {name: chosen[name] for name in laid}, _mode(profile, chosen)
 
 
 def _mode(profile: str, chosen: Mapping[str, Any]) -> Mode:

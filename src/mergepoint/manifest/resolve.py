@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mergepoint.manifest.access import ACCOUNTS, Identity, Role
 from mergepoint.manifest.layers import Layers
 from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.resolve_app import Ground, placed, resolve_app
+from mergepoint.manifest.resolve_identity import (
+    accounts_app,
+    derived_url,
+    resolve_access,
+    resolve_identity,
+    resolve_roles,
+)
 from mergepoint.manifest.rundir import run_dir_of
 from mergepoint.manifest.shown import KeyPath, dotted
 from mergepoint.manifest.site import (
+    App,
     Certificate,
     EdgeLimits,
     Listener,
@@ -47,11 +56,22 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
     """Return the site; apps whose kind is not clear are left out."""
     table, directory = draft.site, setting.file.parent
     state_dir = placed(directory, table.state_dir)
-    apps = {}
+    identity = _identity(draft, setting, state_dir)
+    apps: dict[str, App] = {}
     for name, app in draft.apps.items():
         resolved = resolve_app(name, app.table, _ground(name, setting), origin_of(setting, name))
+        if resolved is not None and identity is not None:
+            access = resolve_access(name, app.table, identity, resolved.origins)
+            resolved = replace(resolved, access=access)
         if resolved is not None:
             apps[name] = resolved
+    if identity is not None:
+        apps.pop(ACCOUNTS, None)  # told to the person by checks.identity
+        if not identity.public_url:
+            url = derived_url(_listeners(table), apps.values(), setting.mode)
+            identity = replace(identity, public_url=url)
+        own = accounts_app(identity, apps.values(), state_dir, setting.machine.python, setting.mode)
+        apps[ACCOUNTS] = own
     return Site(
         name=table.name or site_name(directory.name),
         mode=setting.mode,
@@ -73,7 +93,29 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
         origins=_origins(setting, ("site",)),
         profile=setting.profile,
         run_dir=run_dir_of(state_dir, setting.machine.environ, setting.machine.user_id),
+        identity=identity,
+        roles=_roles(draft, setting, identity),
     )
+
+
+def _identity(draft: Draft, setting: Setting, state_dir: Path) -> Identity | None:
+    if draft.identity is None:
+        return None
+    return resolve_identity(
+        draft.identity,
+        setting.file.parent,
+        state_dir,
+        {**setting.dotenv, **setting.machine.environ},
+        _origins(setting, ("identity",)),
+        _origin_of(setting, ("identity",)),
+    )
+
+
+def _roles(draft: Draft, setting: Setting, identity: Identity | None) -> dict[str, Role]:
+    if identity is None:
+        return {}
+    origins = {name: _origin_of(setting, ("roles", name)) for name in draft.roles}
+    return resolve_roles(draft.roles, origins, identity.origin)
 
 
 def site_name(directory: str) -> str:
@@ -84,7 +126,11 @@ def site_name(directory: str) -> str:
 
 def origin_of(setting: Setting, name: str) -> Origin:
     """Return where the app's table stands."""
-    source = setting.layers.source(("apps", name))
+    return _origin_of(setting, ("apps", name))
+
+
+def _origin_of(setting: Setting, path: KeyPath) -> Origin:
+    source = setting.layers.source(path)
     return Origin(source.file, source.line) if source else Origin(setting.file.name, 0)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mergepoint.manifest.checks.kinds import KEYS
+from mergepoint.manifest.checks.kinds import ACCESS_KEYS, KEYS
 from mergepoint.manifest.checks.mounts import shown_mount
 from mergepoint.manifest.layers import From, Source
 from mergepoint.manifest.load import Loaded
-from mergepoint.manifest.shown import KeyPath, dotted, is_secret, shown
+from mergepoint.manifest.shown import STARS, KeyPath, dotted, is_secret, shown
+from mergepoint.manifest.site import App
 from mergepoint.manifest.tables.app import KINDS
 
 
@@ -29,11 +30,12 @@ class SettingShown:
     origin: str
     """``mergepoint.toml:12``, ``environment PORT``, ``.env:3``, ``flag port`` or ``default``."""
     layer: str
-    """``file``, ``profile``, ``.env``, ``environment``, ``flag`` or ``default``."""
+    """``file``, ``profile``, ``.env``, ``environment``, ``flag``, ``default`` or ``built-in``."""
     secret: bool = False
 
 
 SHORT_FORMS = {"timeout_s": ("timeouts", "request_s"), "max_requests": ("restart", "requests_max")}
+BUILT_IN = "built-in"
 _DEFAULT = Source(From.DEFAULT, "default")
 
 
@@ -46,16 +48,46 @@ def list_settings(loaded: Loaded) -> tuple[SettingShown, ...]:
     if loaded.draft is None:
         return ()
     rows = list(_rows(loaded, ("site",), loaded.draft.site))
+    if loaded.draft.identity is not None:
+        rows += _rows(loaded, ("identity",), loaded.draft.identity)
+    for name, role in loaded.draft.roles.items():
+        rows += _rows(loaded, ("roles", name), role)
     for name, app in loaded.draft.apps.items():
         rows += _rows(loaded, ("apps", name), app.table)
+    for own in loaded.site.apps.values() if loaded.site is not None else ():
+        rows += _built_in(own) if own.builtin else ()
     return tuple(rows)
+
+
+def _built_in(app: App) -> Iterator[SettingShown]:
+    """Yield what a person would have written for an app that is part of Mergepoint."""
+    path: KeyPath = ("apps", app.name)
+    access = app.access
+    values: dict[str, Any] = {
+        "wsgi": f"{app.target}()",
+        "at": [shown_mount(mount) for mount in app.mounts],
+        "processes": app.processes.start,
+        "threads": app.threads,
+        "require": list(access.require) if access else [],
+        "guards": [
+            {"path": guard.path, "require": list(guard.require)}
+            for guard in (access.guards if access else ())
+        ],
+    }
+    for key, value in values.items():
+        inner = (*path, key)
+        yield SettingShown(dotted(inner), shown(inner, value), str(app.origin), BUILT_IN)
 
 
 def _rows(loaded: Loaded, path: KeyPath, table: BaseModel) -> Iterator[SettingShown]:
     for name, field in type(table).model_fields.items():
         value, inner = getattr(table, name), (*path, name)
         written = _written(loaded, inner)
-        if len(path) == 2 and not _applies(loaded, str(path[1]), name, written):
+        if (
+            path[0] == "apps"
+            and len(path) == 2
+            and not _applies(loaded, str(path[1]), name, written)
+        ):
             continue
         if any(inner[2:] == SHORT_FORMS[short] for short in _short_forms(loaded, path)):
             continue
@@ -65,7 +97,10 @@ def _rows(loaded: Loaded, path: KeyPath, table: BaseModel) -> Iterator[SettingSh
             yield from _rows(loaded, inner, value)
         elif isinstance(value, dict) and value:
             for key, entry in value.items():
-                yield _row(loaded, (*inner, key), shown((*inner, key), entry))
+                if isinstance(entry, BaseModel):
+                    yield from _rows(loaded, (*inner, key), entry)
+                else:
+                    yield _row(loaded, (*inner, key), shown((*inner, key), entry))
         elif value is not None:
             yield _row(loaded, inner, shown(inner, _plain(value)))
         else:
@@ -80,6 +115,8 @@ def _applies(loaded: Loaded, app: str, key: str, written: Any) -> bool:
         return True
     site = loaded.site
     known = KEYS[site.apps[app].kind] if site and app in site.apps else frozenset()
+    if key in ACCESS_KEYS and loaded.draft is not None and loaded.draft.identity is None:
+        return False
     return key not in {*KINDS, *SHORT_FORMS} and (not known or key in known)
 
 
@@ -95,6 +132,8 @@ def _chosen(loaded: Loaded, path: KeyPath) -> str:
         return ""
     if path[0] == "site":
         chosen: Any = {"name": site.name, "access_log": site.access_log}.get(name)
+    elif path == ("identity", "database") and site.identity is not None:
+        chosen = site.identity.database.value
     elif len(path) == 3 and str(path[1]) in site.apps:
         app = site.apps[str(path[1])]
         chosen = {
@@ -104,6 +143,7 @@ def _chosen(loaded: Loaded, path: KeyPath) -> str:
             "processes": app.processes.start,
             "concurrency": app.concurrency,
             "watch": [str(place) for place in app.watch],
+            "require": list(app.access.require) if app.access else None,
         }.get(name)
     else:
         chosen = None
@@ -111,15 +151,13 @@ def _chosen(loaded: Loaded, path: KeyPath) -> str:
 
 
 def _written(loaded: Loaded, path: KeyPath) -> Any:
-    value: Any = loaded.layers.data
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+    return loaded.layers.value(path)
 
 
 def _row(loaded: Loaded, path: KeyPath, value: str) -> SettingShown:
     source = loaded.layers.sources.get(path, _DEFAULT)
-    return SettingShown(dotted(path), value, str(source), source.layer.value, is_secret(path))
+    secret = is_secret(path) and STARS in value
+    return SettingShown(dotted(path), value, str(source), source.layer.value, secret)
 
 
 def _plain(value: Any) -> Any:

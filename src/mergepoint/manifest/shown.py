@@ -10,7 +10,8 @@ import re
 from typing import Any
 
 SHOWN_CHARACTERS_MAX = 60
-REDACTED = '"***"'
+STARS = "***"
+REDACTED = f'"{STARS}"'
 
 _SECRET_NAME = re.compile(
     r"secret|token|passw|pwd|credential|private|api_?key|access_?key|_key\Z|dsn|_url\Z",
@@ -42,21 +43,35 @@ def quoted(text: str) -> str:
 
 
 def is_secret(path: KeyPath) -> bool:
-    """Tell whether a value at `path` should not be shown: a variable with a secret-looking name."""
+    """Tell whether a value at `path` may be a secret.
+
+    Such are a variable with a secret-looking name, the secret of a provider and the database of
+    accounts; of these two the name of a variable, ``env:NAME``, may be shown.
+    """
     names = [part for part in path if isinstance(part, str)]
+    if names[:1] == ["identity"]:
+        return names[-1] == "client_secret" or names[1:] == ["database"]
     return "env" in names[:-1] and _SECRET_NAME.search(names[-1]) is not None
 
 
 def shown(path: KeyPath, value: Any) -> str:
     """Return `value` as a message may show it."""
     if is_secret(path):
-        return REDACTED
+        return _redacted(path, value)
     if isinstance(value, dict) and value and "env" in path:
         return "{ ... }"
     text = _toml(path, value)
     return (
         text if len(text) <= 2 * SHOWN_CHARACTERS_MAX else text[: 2 * SHOWN_CHARACTERS_MAX] + " ..."
     )
+
+
+def _redacted(path: KeyPath, value: Any) -> str:
+    text = value if isinstance(value, str) and path[0] == "identity" else ""
+    if text.startswith("env:") or (text.startswith("sqlite://") and "?" not in text):
+        return quoted(text)
+    scheme, separator, _ = text.partition("://")
+    return f'"{scheme}://***"' if separator and path[-1] == "database" else REDACTED
 
 
 def _toml(path: KeyPath, value: Any) -> str:

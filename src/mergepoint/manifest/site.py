@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mergepoint.core.endpoints import Failure
 from mergepoint.core.problems import Problem
+from mergepoint.manifest.access import Access, Identity, Role
+from mergepoint.manifest.origin import Origin as Origin
 
 
 class Mode(StrEnum):
@@ -60,17 +62,6 @@ class BalanceBy(StrEnum):
     HEADER = "header"
     COOKIE = "cookie"
     STICKY = "sticky"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value was written: ``mergepoint.toml:12``."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +209,10 @@ class App:
     """What development mode watches; empty for kinds without processes."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each written key stands, for `explain` and `config show --origin`."""
+    access: Access | None = None
+    """Who may use it; None while the site has no identity."""
+    builtin: bool = False
+    """Part of Mergepoint: its table is not in the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,5 +277,9 @@ class Site:
     """Sockets and the process record; short enough for a socket path. Not created here."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """Apps that cannot start as the machine is now (no venv, no directory): do not start these."""
+    identity: Identity | None = None
+    """None where the manifest has no [identity]."""
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """By name; `admin` is always among them when there is an identity."""
     problems: tuple[Problem, ...] = ()
     """Warnings, and the problems behind `failures`; never an error."""

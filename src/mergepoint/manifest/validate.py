@@ -16,7 +16,13 @@ from mergepoint.core.problems import Problem, Severity
 from mergepoint.manifest.layers import Layers
 from mergepoint.manifest.shown import KeyPath, dotted, quoted, shown
 from mergepoint.manifest.tables.app import APP_NAME, AppTable
-from mergepoint.manifest.tables.manifest import APPS_MAX
+from mergepoint.manifest.tables.identity import (
+    ROLE_NAME,
+    ROLES_MAX,
+    IdentityTable,
+    RoleTable,
+)
+from mergepoint.manifest.tables.manifest import APPS_MAX, TABLES
 from mergepoint.manifest.tables.site import SiteTable
 from mergepoint.manifest.tables.table import Table
 from mergepoint.manifest.words import explain, nearest
@@ -42,12 +48,17 @@ class Report:
         fix: str = "",
         value: Any = None,
         severity: Severity = Severity.ERROR,
+        app: str | None = None,
     ) -> None:
-        """Note one finding at `path`; `value` is shown unless it is None."""
+        """Note one finding at `path`; `value` is shown unless it is None.
+
+        `app` is whom it stops, for findings that do not stand below that app's own table.
+        """
         if len(self.problems) >= PROBLEMS_MAX:
             return
         source = self.layers.source(path)
-        app = str(path[1]) if path[:1] == ("apps",) and len(path) > 1 else None
+        if path[:1] == ("apps",) and len(path) > 1:
+            app = str(path[1])
         self.problems.append(
             Problem(
                 file=source.file if source else self.file,
@@ -83,19 +94,46 @@ class Draft:
     site: SiteTable
     site_broken: frozenset[str]
     apps: Mapping[str, AppDraft]
+    identity: IdentityTable | None = None
+    """None where the document has no [identity]."""
+    identity_broken: frozenset[str] = frozenset()
+    roles: Mapping[str, RoleTable] = field(default_factory=dict)
 
 
 def validate(report: Report) -> Draft:
     """Return what is sound of the merged document, and report everything that is not."""
     data = report.layers.data
     for name in data:
-        if name not in {"site", "apps", "profiles"}:
-            hint = nearest(name, ["site", "apps", "profiles"])
+        if name not in TABLES:
+            hint = nearest(name, TABLES)
             report.add(
                 (name,), f"unknown table {quoted(name)}", fix=hint or "use [site] and [apps.NAME]"
             )
     site, broken = _table(SiteTable, data.get("site", {}), ("site",), report)
-    return Draft(site, broken, _apps(data.get("apps", {}), report))
+    identity, identity_broken = None, frozenset[str]()
+    if "identity" in data:
+        identity, identity_broken = _table(IdentityTable, data["identity"], ("identity",), report)
+    roles = _roles(data.get("roles", {}), report)
+    apps = _apps(data.get("apps", {}), report)
+    return Draft(site, broken, apps, identity, identity_broken, roles)
+
+
+def _roles(raw: Any, report: Report) -> dict[str, RoleTable]:
+    if not isinstance(raw, dict):
+        report.add(("roles",), "must be a table", value=raw, fix="write [roles.NAME]")
+        return {}
+    if len(raw) > ROLES_MAX:
+        report.add(("roles",), f"more than {ROLES_MAX} roles", fix="use permissions and groups")
+        return {}
+    tables = {}
+    for name, entry in raw.items():
+        table, _ = _table(RoleTable, entry, ("roles", name), report)
+        if ROLE_NAME.match(name):
+            tables[name] = table
+        else:
+            fix = "use a lower-case letter, then letters, digits, - and _, 32 at most"
+            report.add(("roles", name), "is not a role name", fix=fix)
+    return tables
 
 
 def _apps(raw: Any, report: Report) -> dict[str, AppDraft]:

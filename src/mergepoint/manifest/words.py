@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from mergepoint.manifest.shown import KeyPath, quoted
 from mergepoint.manifest.tables.app import AppTable
+from mergepoint.manifest.tables.identity import IdentityTable
 from mergepoint.manifest.tables.site import SiteTable
 
 SYNONYMS = {
@@ -113,6 +114,12 @@ def _elsewhere(table: type[BaseModel] | None, name: str) -> str:
         return f"{meant} belongs under [apps.NAME]"
     if table is AppTable and meant in SiteTable.model_fields:
         return f"{meant} belongs under [site]"
+    if table in {AppTable, SiteTable} and meant in IdentityTable.model_fields:
+        return f"{meant} belongs under [identity]"
+    if table is IdentityTable and meant in SiteTable.model_fields:
+        return f"{meant} belongs under [site]"
+    if table is IdentityTable and meant in AppTable.model_fields:
+        return f"{meant} belongs under [apps.NAME]"
     return ""
 
 
@@ -174,14 +181,21 @@ def _entries(value: Any) -> list[Any]:
 def model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
     """Return the table model that stands at `loc` below `model`."""
     here: type[BaseModel] | None = model
+    named = False  # the next part is a person's own name in a table of tables
     for part in loc:
         if here is None:
             return None
-        if isinstance(part, int):
+        if named or isinstance(part, int):
+            named = False
             continue
         field = here.model_fields.get(str(part))
         here = table_model(field.annotation) if field else None
+        named = field is not None and here is not None and _is_mapping(field.annotation)
     return here
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(map(_is_mapping, get_args(annotation)))
 
 
 def table_model(annotation: Any) -> type[BaseModel] | None:

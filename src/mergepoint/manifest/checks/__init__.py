@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from mergepoint.manifest.checks.access import check_access
 from mergepoint.manifest.checks.doors import check_doors
+from mergepoint.manifest.checks.identity import check_identity
 from mergepoint.manifest.checks.kinds import check_kinds
 from mergepoint.manifest.checks.modules import check_modules
 from mergepoint.manifest.checks.mounts import check_mounts
 from mergepoint.manifest.checks.numbers import check_numbers
 from mergepoint.manifest.checks.places import check_places
+from mergepoint.manifest.checks.roles import check_roles
 from mergepoint.manifest.checks.secrets import check_secrets
 from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.read import Document
@@ -25,4 +28,7 @@ def check_site(
     check_doors(site, draft, report, machine)
     check_places(site, draft, report, machine)
     check_modules(site, draft, report, machine)
+    check_identity(site, draft, report, machine)
+    check_roles(site, draft, report)
+    check_access(site, draft, report)
     check_secrets(document, draft, report, machine)

@@ -16,13 +16,21 @@ from mergepoint.manifest.tables.parts import MemberTable
 from mergepoint.manifest.validate import AppDraft, Draft, Report
 from mergepoint.manifest.words import nearest
 
-EVERY = frozenset({"at", "host"})
+ACCESS_KEYS = frozenset(
+    {"authorization", "cookies", "csrf_exempt", "guards", "identity_headers", "require"}
+)
+"""What means nothing without [identity]."""
+EVERY = frozenset({"at", "guards", "host", "require"})
 PASSED_ON = EVERY | {
     "affinity",
+    "authorization",
     "body",
     "compress",
     "concurrency",
+    "cookies",
+    "csrf_exempt",
     "health_interval_s",
+    "identity_headers",
     "prefix",
     "queue",
     "ready",

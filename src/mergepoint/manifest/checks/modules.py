@@ -31,6 +31,8 @@ class Written:
 def check_modules(site: Site, draft: Draft, report: Report, machine: Machine) -> None:
     """Report modules that are certainly missing, and names that a module certainly lacks."""
     for app in site.apps.values():
+        if app.builtin:
+            continue
         written = draft.apps[app.name]
         if not app.kind.is_python or not written.sound("directory", "python", "venv", app.kind):
             continue

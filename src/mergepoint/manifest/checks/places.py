@@ -25,6 +25,8 @@ SEGMENT_BYTES_MAX = 255
 def check_places(site: Site, draft: Draft, report: Report, machine: Machine) -> None:
     """Report what each app needs and this machine does not have."""
     for app in site.apps.values():
+        if app.builtin:
+            continue
         written = draft.apps[app.name]
         if written.sound("directory") and not machine.is_dir(app.directory):
             path = ("apps", app.name, "directory")

@@ -11,7 +11,7 @@ from mergepoint.manifest.layers import From
 from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.read import Document
 from mergepoint.manifest.resolve_app import placed
-from mergepoint.manifest.shown import is_secret
+from mergepoint.manifest.shown import STARS, is_secret, shown
 from mergepoint.manifest.validate import Draft, Report
 
 
@@ -19,7 +19,8 @@ def check_secrets(document: Document, draft: Draft, report: Report, machine: Mac
     """Warn of secrets in a manifest that everybody may read, and of open env files."""
     if machine.is_open_to_others(document.file):
         for path, source in list(report.layers.sources.items()):
-            if is_secret(path) and source.layer in {From.FILE, From.PROFILE}:
+            literal = is_secret(path) and STARS in shown(path, report.layers.value(path))
+            if literal and source.layer in {From.FILE, From.PROFILE}:
                 report.add(
                     path,
                     f"looks like a secret, and every user may read {document.shown}",

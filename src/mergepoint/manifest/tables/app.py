@@ -12,6 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mergepoint.manifest.tables.access import (
+    GUARDS_MAX,
+    GuardPath,
+    GuardTable,
+    IdentityHeaders,
+    Requirements,
+)
 from mergepoint.manifest.tables.amounts import CountOrNone, Duration, refused, size_bytes
 from mergepoint.manifest.tables.forms import (
     parse_affinity,
@@ -166,6 +173,31 @@ class AppTable(Table):
     prefix: Literal["host", "strip", "keep"] | None = key(
         "Who removes the mount from the path: the worker (host), the edge (strip), nobody (keep).",
         stands_for="host for Python, keep for redirects, else strip",
+    )
+
+    require: Requirements | None = key(
+        'Who may use the app, such as "user" or ["role:editor", "group:ops"]; any one is enough.',
+        stands_for="identity.require; role:admin for an app named console",
+    )
+    guards: list[GuardTable] = key(
+        "Who may use parts of it; the longest path decides.", [], max_length=GUARDS_MAX
+    )
+    csrf_exempt: Annotated[
+        list[GuardPath],
+        BeforeValidator(listed, json_schema_input_type=str | list[str]),
+        Field(max_length=GUARDS_MAX),
+    ] = key("Paths below the mount whose unsafe requests may come from other sites.", [])
+    cookies: Literal["confine", "share"] = key(
+        "Whether its cookies are kept to its mount, or shared with the whole host.", "confine"
+    )
+    identity_headers: IdentityHeaders = key(
+        'Headers of your own for who comes: { X-WebAuth-User = "user" }; also name, email, '
+        "groups, roles.",
+        {},
+    )
+    authorization: Literal["consume", "pass"] = key(
+        "Whether an Authorization that the site itself has proven is removed or passed on.",
+        "consume",
     )
 
     directory: str = key("Working directory and import path of the app.", ".", min_length=1)

@@ -1,4 +1,4 @@
-"""The whole document: site, apps and profiles.
+"""The whole document: site, identity, roles, apps and profiles.
 
 Place:  manifest.validate, tools -> [manifest.tables.manifest]
 Rule:   used whole for the reference and the JSON Schema; validated table by table.
@@ -11,12 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from mergepoint.manifest.tables.app import APP_NAME, AppTable
+from mergepoint.manifest.tables.identity import ROLES_MAX, IdentityTable, RoleName, RoleTable
 from mergepoint.manifest.tables.site import SiteTable
 from mergepoint.manifest.tables.table import Table, key
 
 APPS_MAX = 500
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+TABLES = ("site", "identity", "roles", "apps", "profiles")
+Roles = Annotated[dict[RoleName, RoleTable], Field(max_length=ROLES_MAX)]
 Apps = Annotated[dict[AppName, AppTable], Field(max_length=APPS_MAX)]
 
 
@@ -28,6 +31,10 @@ class ProfileTable(Table):
         stands_for="what its name says, else production",
     )
     site: SiteTable = key("Replaces keys of [site].", SiteTable())
+    identity: IdentityTable | None = key(
+        "Replaces keys of [identity], or switches it on.", stands_for="nothing"
+    )
+    roles: Roles = key("Replaces keys of [roles.NAME], or adds roles.", {})
     apps: Apps = key("Replaces keys of [apps.NAME], or adds apps.", {})
 
 
@@ -35,6 +42,10 @@ class ManifestTable(Table):
     """mergepoint.toml, or [tool.mergepoint] of pyproject.toml."""
 
     site: SiteTable = key("The site as a whole.", SiteTable())
+    identity: IdentityTable | None = key(
+        "Switches identity on: how people prove who they are.", stands_for="off"
+    )
+    roles: Roles = key("Named sets of permissions.", {})
     apps: Apps = key("The apps by name: a letter, then letters, digits, - and _, 32 at most.", {})
     profiles: dict[str, ProfileTable] = key(
         "Differences between development, production and profiles of your own.", {}
