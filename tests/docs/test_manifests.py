@@ -30,9 +30,9 @@ PROFILES = ("development", "production")
 PATH_KEYS = {"cert", "key", "directory", "venv", "static", "state_dir", "env_file", "python"}
 NO_FAULT = re.compile(
     r"there is no such (user|group)|only root can|not on PATH|needs rights this user may lack"
-    r"|lies inside /\S+ of"
+    r"|lies inside /\S+ of|the variable \w+ is not set"
 )
-"""What is true of a machine (accounts, programs, rights), and a hint that says it may be meant."""
+"""What is true of a machine (users, programs, rights, variables), or may well be meant."""
 
 
 @dataclass(frozen=True)

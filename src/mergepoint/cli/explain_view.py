@@ -11,6 +11,7 @@ from typing import Any
 
 from mergepoint.cli.output import data, paint
 from mergepoint.cli.targets import serves
+from mergepoint.edge.access import Judged
 from mergepoint.edge.routes import Considered, Explanation
 from mergepoint.manifest.site import Site
 
@@ -22,6 +23,8 @@ def show_explanation(found: Explanation, site: Site) -> None:
     query = f"?{found.query}" if found.query else ""
     data(paint(f"{found.method} {found.scheme}://{found.host}{found.path}{query}", "bold"))
     data(_line("answer", found.answer))
+    if found.judged is not None:
+        _show_judged(found.judged)
     if found.route is not None:
         app = site.apps[found.route.app]
         data(_line("app", f"{paint(app.name, 'ok')}  {app.kind} {serves(app)}  ({app.origin})"))
@@ -38,6 +41,20 @@ def show_explanation(found: Explanation, site: Site) -> None:
     _block("headers that do not pass", _pairs(found.removed))
     _block("limits", _pairs(found.limits))
     _block("written at", (f"{key}  {origin}" for key, origin in found.origins.items()))
+
+
+def _show_judged(judged: Judged) -> None:
+    """Print who asks, what was asked of them, where that stands, and what they have."""
+    style = "ok" if judged.verdict == "allowed" else "bad"
+    data(_line("who", judged.user or "nobody (try --as NAME)"))
+    data(_line("verdict", paint(judged.verdict.replace("_", " "), style)))
+    data(_line("asked", f"{' or '.join(judged.asked)}  by {judged.by}  ({judged.origin})"))
+    if judged.user:
+        data(_line("roles", ", ".join(judged.roles) or "none"))
+        data(_line("groups", ", ".join(judged.groups) or "none"))
+        data(_line("permissions", ", ".join(judged.permissions) or "none"))
+    if judged.origin_proof:
+        data(_line("origin", judged.origin_proof))
 
 
 def as_document(found: Explanation) -> dict[str, Any]:
@@ -69,6 +86,24 @@ def as_document(found: Explanation) -> dict[str, Any]:
         "limits": dict(found.limits),
         "balance": found.balance,
         "origins": {key: str(origin) for key, origin in found.origins.items()},
+        "access": _judged_document(found.judged) if found.judged else None,
+    }
+
+
+def _judged_document(judged: Judged) -> dict[str, Any]:
+    return {
+        "user": judged.user or None,
+        "verdict": judged.verdict,
+        "asked": list(judged.asked),
+        "by": judged.by,
+        "origin": str(judged.origin),
+        "path": judged.path,
+        "roles": list(judged.roles),
+        "groups": list(judged.groups),
+        "permissions": list(judged.permissions),
+        "answer": judged.answer,
+        "origin_proof": judged.origin_proof,
+        "headers": None if judged.headers is None else dict(judged.headers),
     }
 
 

@@ -6,9 +6,9 @@ Rule:   pure; names in lower case; removes what the edge removes, which a golden
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from mergepoint.core.headers import FORWARDING, HOP_BY_HOP, RESERVED, REWRITTEN
+from mergepoint.core.headers import FORWARDING, HOP_BY_HOP, PEOPLE, RESERVED, REWRITTEN
 
 
 def removal_reason(name: str) -> str:
@@ -23,11 +23,16 @@ def removal_reason(name: str) -> str:
     return next((family.reason for family in RESERVED if family.holds(low)), "")
 
 
-def split_headers(headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what passes, by name, and what is removed, by name with its reason."""
+def split_headers(
+    headers: Mapping[str, str], own: Collection[str] = ()
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what passes, by name, and what is removed, by name with its reason.
+
+    `own` are the lower-case names under which an app reads who comes.
+    """
     passed, removed = {}, {}
     for name, value in headers.items():
-        reason = removal_reason(name)
+        reason = PEOPLE.reason if name.lower() in own else removal_reason(name)
         if reason:
             removed[name] = reason
         else:

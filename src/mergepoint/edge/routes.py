@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from mergepoint.edge.access import Judged, judge_request
 from mergepoint.edge.forwarding import split_headers, written_headers
 from mergepoint.edge.matching import Route, host_matches, list_routes, path_matches
 from mergepoint.manifest.site import App, BalanceBy, Kind, Origin, PrefixMode, Site
@@ -67,13 +69,22 @@ class Explanation:
     balance: str = ""
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where the app's keys were written."""
+    judged: Judged | None = None
+    """Whether the visitor may send it; None without identity, and where nothing answers."""
 
 
-def explain(site: Site, url: str, method: str, headers: Mapping[str, str]) -> Explanation:
+def explain(
+    site: Site,
+    url: str,
+    method: str,
+    headers: Mapping[str, str],
+    claims: Mapping[str, Any] | None = None,
+) -> Explanation:
     """Return what happens to `method` on `url` with the client's `headers`.
 
-    `url` may be a path; then the host is that of the Host header, else localhost. Raise ValueError
-    with a reason when the edge would answer 400 to such a target.
+    `url` may be a path; then the host is that of the Host header, else localhost. `claims` are
+    those of the visitor's session; None is nobody. Raise ValueError with a reason when the edge
+    would answer 400 to such a target.
     """
     scheme, host, port, path, query = _parts(site, url, headers)
     considered = _considered(site, host, path)
@@ -82,12 +93,16 @@ def explain(site: Site, url: str, method: str, headers: Mapping[str, str]) -> Ex
         answer = f"404: no route answers for {host}{path}"
         return Explanation(method, scheme, host, path, query, None, considered, answer)
     app = site.apps[taken.app]
-    reached = _reached(app, taken, path) if _has_worker(app) else ("", "", "")
-    passed, removed = split_headers(headers)
+    below = path.removeprefix(taken.path) if taken.path != "/" else path
+    target = f"{path}?{query}" if query else path
+    judged = judge_request(site, app, below, method, claims, target)
+    refused = judged.answer if judged else ""
+    passes = _has_worker(app) and not refused
+    reached = _reached(app, taken, path) if passes else ("", "", "")
+    passed, removed = split_headers(headers, app.access.headers if app.access else ())
     passed = {name: value for name, value in passed.items() if name.lower() != "host"}
-    written = (
-        written_headers(scheme, host, port, _told_mount(app, taken)) if _has_worker(app) else {}
-    )
+    written = written_headers(scheme, host, port, _told_mount(app, taken)) if passes else {}
+    who = judged.headers or {} if judged else {}
     return Explanation(
         method,
         scheme,
@@ -96,13 +111,14 @@ def explain(site: Site, url: str, method: str, headers: Mapping[str, str]) -> Ex
         query,
         taken,
         considered,
-        _answer(app, taken, path, method, query),
+        refused or _answer(app, taken, path, method, query),
         *reached,
-        headers={**passed, **written} if _has_worker(app) else {},
+        headers={**passed, **written, **who} if passes else {},
         removed=removed,
         limits=_limits(site, app),
-        balance=_balance(app) if _has_worker(app) else "",
+        balance=_balance(app) if passes else "",
         origins=app.origins,
+        judged=judged,
     )
 
 
