@@ -39,6 +39,8 @@ pub struct Entry<'a> {
     pub at: SystemTime,
     /// The client, after trusted proxies were taken into account.
     pub peer: Option<IpAddr>,
+    /// The name of who was proven.
+    pub user: Option<&'a str>,
     /// `GET`.
     pub method: &'a str,
     /// `Host` as it was routed.

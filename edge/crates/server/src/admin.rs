@@ -23,7 +23,7 @@ pub fn answer(edge: &Edge, parts: &Parts) -> Response<Body> {
             None => text(StatusCode::OK, "ready\n".to_owned()),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
-        "/metrics" => text(StatusCode::OK, edge.metrics.render()),
+        "/metrics" => text(StatusCode::OK, edge.exposition()),
         _ => text(
             StatusCode::NOT_FOUND,
             "here are /livez, /readyz and /metrics\n".to_owned(),

@@ -1,10 +1,10 @@
-//! The one clock of the process.
+//! The clocks of the process.
 //!
 //! Place: everything that decides by time -> [clock]
-//! Rule:  monotonic; counted from the first question, which main asks at the start.
+//! Rule:  monotonic, counted from the first question, which main asks at the start; but for dates of others.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mergepoint_edge_core::Moment;
 
@@ -23,6 +23,13 @@ pub fn now_ms() -> u64 {
     u64::try_from(start().elapsed().as_millis())
         .unwrap_or(u64::MAX)
         .saturating_add(1)
+}
+
+/// Now in Unix seconds, for what others have dated: tokens and revocations.
+pub fn unix_s() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// A length of time from a setting; what no clock can hold is for ever.

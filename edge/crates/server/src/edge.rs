@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use mergepoint_edge_core::identity::Issuer;
 use mergepoint_edge_core::router::Router;
 use mergepoint_edge_core::snapshot::{
-    Address, App, Pool, Redirect, SlotState, Snapshot, StaticFiles,
+    Access, Address, App, Pool, Redirect, SlotState, Snapshot, StaticFiles,
 };
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -23,6 +24,9 @@ use crate::clock::moment;
 use crate::control::EVENTS_WAITING_MAX;
 use crate::drain::Drain;
 use crate::flight::Flights;
+use crate::identity::gate::Gate;
+use crate::identity::numbers::Numbers;
+use crate::identity::told::Told;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::pool::line::Line;
 use crate::tls::{self, TlsError, TlsState};
@@ -53,12 +57,25 @@ pub struct Member {
     pub kind: Kind,
 }
 
+impl Member {
+    /// What it asks of its visitors; none in a site without identity.
+    pub fn access(&self) -> Option<&Access> {
+        match &self.kind {
+            Kind::Pool(pool) => pool.settings.access.as_ref(),
+            Kind::Static(files) => files.access.as_ref(),
+            Kind::Redirect(redirect) => redirect.access.as_ref(),
+        }
+    }
+}
+
 /// An app with workers.
 pub struct PoolApp {
     /// Its settings in this snapshot.
     pub settings: Pool,
     /// Its line, over all snapshots.
     pub line: Arc<Line>,
+    /// What it was told of its visitors under this snapshot.
+    pub told: Told,
 }
 
 /// A snapshot in force.
@@ -69,6 +86,8 @@ pub struct Loaded {
     pub router: Router,
     /// By name.
     pub apps: HashMap<String, Member>,
+    /// Signs what apps are told; none in a site without identity.
+    pub issuer: Option<Issuer>,
 }
 
 /// What cannot be taken over from a snapshot.
@@ -117,6 +136,8 @@ pub struct Edge {
     pub access_log: AccessLog,
     /// The way out.
     pub drain: Drain,
+    /// Who is proven, over all snapshots.
+    pub gate: Arc<Gate>,
     tls: ArcSwapOption<TlsState>,
 }
 
@@ -138,6 +159,11 @@ impl Edge {
             .map_err(ApplyError::AccessLog)?;
         let tls = certificates(&snapshot, None)?;
         let mut places = Places::default();
+        let gate = Arc::new(Gate::default());
+        snapshot
+            .identity
+            .iter()
+            .for_each(|identity| gate.follow(identity));
         let loaded = places.load(snapshot, &metrics);
         Ok(Edge {
             loaded: ArcSwap::from_pointee(loaded),
@@ -148,6 +174,7 @@ impl Edge {
             metrics,
             access_log,
             drain: Drain::default(),
+            gate,
             tls: ArcSwapOption::new(tls),
         })
     }
@@ -169,11 +196,29 @@ impl Edge {
         }
         self.tls
             .store(certificates(&snapshot, self.tls.load_full())?);
+        let identity = &snapshot.identity;
+        identity.iter().for_each(|it| self.gate.follow(it));
         let loaded = places.load(snapshot, &self.metrics);
         self.loaded.store(Arc::new(loaded));
         drop(places);
+        // Accounts may have found a new place.
+        self.gate.feed.ask();
         self.announce(&serde_json::json!({"event": "snapshot_applied", "generation": given}));
         Ok(given)
+    }
+
+    /// The numbers of identity; none in a site without.
+    pub fn identity_numbers(&self) -> Option<Numbers> {
+        let loaded = self.loaded();
+        let identity = loaded.snapshot.identity.as_ref()?;
+        Some(self.gate.numbers(identity))
+    }
+
+    /// Every number as Prometheus text.
+    pub fn exposition(&self) -> String {
+        let identity = self.identity_numbers();
+        let identity = identity.map(|numbers| numbers.exposition());
+        self.metrics.render() + &identity.unwrap_or_default()
     }
 
     /// What encrypts connections; none without certificates.
@@ -268,7 +313,11 @@ impl Places {
             };
             apps.insert(name.clone(), member);
         }
+        // A checked snapshot has a seed of the right length, and nothing else can fail.
+        let issuer = snapshot.identity.as_ref().map(Issuer::new);
+        let issuer = issuer.and_then(Result::ok);
         Loaded {
+            issuer,
             snapshot,
             router,
             apps,
@@ -298,6 +347,7 @@ impl Places {
         PoolApp {
             settings: pool.clone(),
             line,
+            told: Told::default(),
         }
     }
 

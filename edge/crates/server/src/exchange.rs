@@ -15,6 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use mergepoint_edge_core::accept::error_form;
 use mergepoint_edge_core::forwarded::{Origin, Scheme};
 use mergepoint_edge_core::headers::strip_request;
+use mergepoint_edge_core::identity::Claims;
 use mergepoint_edge_core::router::Match;
 use mergepoint_edge_core::snapshot::{Redirect, StaticFiles};
 use mergepoint_edge_core::strict::{self, Accepted, Head, Target};
@@ -27,7 +28,8 @@ use crate::body::{self, Body};
 use crate::client::connection::Connection;
 use crate::compress;
 use crate::edge::{Edge, Kind, Loaded};
-use crate::error_page;
+use crate::identity;
+use crate::identity::admit::{admit, Admitted};
 use crate::proxy;
 use crate::random;
 use crate::record::Record;
@@ -43,6 +45,8 @@ pub struct Checked {
     pub target: NormalTarget,
     /// For a tunnel.
     pub upgrade: Option<OnUpgrade>,
+    /// Who was proven.
+    pub visitor: Option<Arc<Claims>>,
 }
 
 /// Answer one request.
@@ -83,8 +87,8 @@ pub async fn answer(
     let mut response = outcome.unwrap_or_else(|refused| {
         close |= refused.close;
         edge.metrics.refused(refused.code);
-        error_page::render(
-            &refused.problem(&record.request_id),
+        refused.render(
+            &record.request_id,
             error_form(&parts.headers),
             loaded.snapshot.mode,
         )
@@ -135,7 +139,11 @@ async fn handle(
         origin,
         target,
         upgrade,
+        visitor: None,
     };
+    if let Some(keys) = identity::keys(loaded, parts, checked.target.path.as_str()) {
+        return Ok(keys);
+    }
     route(edge, loaded, (parts, body), checked, record).await
 }
 
@@ -159,7 +167,7 @@ async fn route(
     edge: &Arc<Edge>,
     loaded: &Arc<Loaded>,
     (parts, body): (&mut Parts, Incoming),
-    checked: Checked,
+    mut checked: Checked,
     record: &mut Record,
 ) -> Result<Response<Body>, Refused> {
     let found = loaded
@@ -168,23 +176,33 @@ async fn route(
     let found = found.ok_or_else(|| {
         Refused::not_found(checked.origin.host.name(), checked.target.path.as_str())
     })?;
+    let found = &found;
     let member = loaded.apps.get(found.app).ok_or_else(Refused::internal)?;
     let flight = record.routed(member, checked.target.path.as_str());
-    match &member.kind {
+    let way = (member, found);
+    let admitted = admit((edge, loaded), way, parts, &mut checked, record).await;
+    let guarded = match admitted.map_err(|refused| refused.of(found.app))? {
+        Admitted::Answered(response) => return Ok(response),
+        Admitted::Passes { guarded } => guarded,
+    };
+    let mut answered = match &member.kind {
         Kind::Pool(pool) => {
             proxy::answer(
                 (edge, loaded, pool),
-                &found,
+                found,
                 (parts, body),
                 checked,
                 (record, flight),
             )
             .await
         }
-        Kind::Static(files) => send_file(loaded, files, &found, parts).await,
-        Kind::Redirect(redirect) => redirected(redirect, &found, &checked),
+        Kind::Static(files) => send_file(loaded, files, found, parts).await,
+        Kind::Redirect(redirect) => redirected(redirect, found, &checked),
+    };
+    if let (true, Ok(response)) = (guarded, &mut answered) {
+        identity::answer::keep_private(response.headers_mut());
     }
-    .map_err(|refused| refused.of(found.app))
+    answered.map_err(|refused| refused.of(found.app))
 }
 
 async fn send_file(

@@ -18,6 +18,7 @@ pub mod attempt;
 pub mod client;
 pub mod exchange;
 pub mod flight;
+pub mod identity;
 pub mod outgoing;
 pub mod pool;
 pub mod proxy;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use parking_lot::RwLock;
 
+pub(crate) use exposition::Text;
 pub use histogram::{Histogram, BOUNDS_S};
 
 /// Distinct refusal codes counted apart; any beyond are counted as `other`.

@@ -20,6 +20,7 @@ use crate::clock::{moment, seconds};
 use crate::edge::{Edge, Loaded, PoolApp};
 use crate::exchange::{location, Checked};
 use crate::flight::{Flight, Phase};
+use crate::identity;
 use crate::outgoing;
 use crate::pool::line::Denied;
 use crate::pool::place::{self, Place};
@@ -79,6 +80,7 @@ pub async fn answer(
         flight,
     };
     let answered = try_all(&request, wish, &mut upload).await?;
+    identity::hold(&request.edge, loaded, found.app, &answered.head.headers).await;
     record.upstream = Some(answered.took);
     let context = Context {
         request: &request,

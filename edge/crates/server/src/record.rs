@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{request::Parts, Method, StatusCode, Uri, Version};
+use mergepoint_edge_core::identity::Claims;
 use mergepoint_edge_core::snapshot::AccessLog as Format;
 
 use crate::access_log::{self, Entry};
 use crate::client::connection::Connection;
 use crate::edge::{Edge, Member};
 use crate::flight::Flight;
+use crate::identity;
 use crate::metrics::AppMetrics;
 
 /// Status of a request whose client left before the answer, as nginx made it known.
@@ -35,6 +37,10 @@ pub struct Record {
     referer: Option<HeaderValue>,
     /// The client, past trusted proxies.
     pub peer: Option<IpAddr>,
+    /// Who was proven.
+    pub visitor: Option<Arc<Claims>>,
+    /// Cookies of a renewed session, for whatever the answer will be.
+    pub session_cookies: Option<Arc<[HeaderValue]>>,
     /// The host as it was routed.
     pub host: String,
     /// `X-Request-Id`.
@@ -84,6 +90,8 @@ impl Record {
             user_agent: kept(header::USER_AGENT),
             referer: kept(header::REFERER),
             peer: connection.peer().map(|peer| peer.ip()),
+            visitor: None,
+            session_cookies: None,
             host: String::new(),
             request_id: String::new(),
             trace_id: None,
@@ -109,8 +117,11 @@ impl Record {
         flight
     }
 
-    /// Put the request id on an answer.
+    /// Put the request id on an answer, and the cookies of a renewed session.
     pub fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(cookies) = &self.session_cookies {
+            identity::answer::renew(headers, cookies);
+        }
         if self.request_id.is_empty() {
             return;
         }
@@ -127,6 +138,7 @@ impl Record {
             &Entry {
                 at: self.at,
                 peer: self.peer,
+                user: self.visitor.as_ref().map(|visitor| visitor.user.as_str()),
                 method: self.method.as_str(),
                 host: &self.host,
                 path: self.uri.path(),

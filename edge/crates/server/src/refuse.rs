@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-use mergepoint_edge_core::snapshot::Failure;
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use mergepoint_edge_core::accept::ErrorForm;
+use mergepoint_edge_core::snapshot::{Failure, Mode};
 use mergepoint_edge_core::strict::Refusal;
 
+use crate::body::Body;
 use crate::client::watch::Oddity;
-use crate::error_page::Problem;
+use crate::error_page::{self, Problem};
 use crate::upstream::upload::UploadError;
 
 /// Why a request gets an error from the edge.
@@ -38,14 +41,26 @@ struct About {
     failure: Option<Failure>,
     /// The app, once routed.
     app: Option<String>,
+    /// Fields of the answer beside the usual ones.
+    fields: Vec<(HeaderName, HeaderValue)>,
+    /// The form that the refusal insists on, whatever the client accepts.
+    form: Option<ErrorForm>,
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Refused {
+    /// A refusal without anything special.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: String,
+    ) -> Refused {
         let about = Box::new(About {
             detail,
             failure: None,
             app: None,
+            fields: Vec::new(),
+            form: None,
         });
         Refused {
             status,
@@ -58,7 +73,7 @@ impl Refused {
     }
 
     /// As the error page wants it.
-    pub fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
+    fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
         Problem {
             status: self.status,
             code: self.code,
@@ -69,6 +84,28 @@ impl Refused {
             request_id,
             retry_after_s: self.retry_after_s,
         }
+    }
+
+    /// The answer in full: `form` is what the client would like.
+    pub fn render(&self, request_id: &str, form: ErrorForm, mode: Mode) -> Response<Body> {
+        let form = self.about.form.unwrap_or(form);
+        let mut response = error_page::render(&self.problem(request_id), form, mode);
+        for (name, value) in &self.about.fields {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        response
+    }
+
+    /// Insist on a form.
+    pub fn in_form(mut self, form: ErrorForm) -> Refused {
+        self.about.form = Some(form);
+        self
+    }
+
+    /// Add a field to the answer.
+    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Refused {
+        self.about.fields.push((name, value));
+        self
     }
 
     /// Name the app.

@@ -20,6 +20,7 @@ use crate::compress;
 use crate::edge::Loaded;
 use crate::exchange::Checked;
 use crate::flight::Phase;
+use crate::identity::{self, live};
 use crate::pool::place::Place;
 use crate::refuse::Refused;
 use crate::trouble;
@@ -116,7 +117,23 @@ pub fn reply(
             &context.loaded.snapshot.compression,
         );
     }
-    Ok(response)
+    if context.checked.visitor.is_none() || !is_event_stream(response.headers()) {
+        return Ok(response);
+    }
+    Ok(match context.checked.enter_live(&context.request.edge)? {
+        Some(alive) => response.map(|body| live::bound(body, alive)),
+        None => response,
+    })
+}
+
+/// The answer lasts until somebody closes it.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().trim_ascii_start();
+        kind.get(..KIND.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(KIND))
+    })
 }
 
 /// Take away what is between worker and edge, repair the mount, bind the visitor to the slot.
@@ -130,6 +147,14 @@ fn clean(context: &Context<'_>, slot: u32, headers: &mut HeaderMap) {
         };
         prefix::repair(headers, mount, site);
     }
+    let request = context.request;
+    identity::confine(
+        &request.edge,
+        context.loaded,
+        &request.app,
+        context.found,
+        headers,
+    );
     if Rules::is_sticky(settings) && context.wish.sticky != Some(slot) {
         let secret = &context.loaded.snapshot.secret;
         let found = context.found;

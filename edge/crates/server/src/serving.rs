@@ -17,6 +17,7 @@ use crate::clock::{moment, seconds};
 use crate::control::Control;
 use crate::drain::Stage;
 use crate::edge::Edge;
+use crate::identity::feed;
 use crate::pool::probe;
 use crate::startup::Settings;
 use crate::steering::Steering;
@@ -59,6 +60,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let steering = Arc::new(Steering::new(Arc::clone(&edge), kept));
     let control = Control::bind(&settings.control).map_err(|error| error.to_string())?;
     let control = tokio::spawn(control.serve(steering.clone()));
+    feed::first(&edge).await;
+    tokio::spawn(feed::follow(Arc::clone(&edge)));
     for (name, descriptor) in settings.listeners {
         let listener = Listener::from_descriptor(descriptor)
             .map_err(|error| format!("listener {name}: {error}"))?;

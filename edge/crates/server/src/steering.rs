@@ -90,6 +90,7 @@ impl ControlTarget for Steering {
             "connections": self.edge.connections.len(),
             "rss_bytes": rss_bytes().unwrap_or(0),
             "apps": apps,
+            "identity": self.edge.identity_numbers().map(|numbers| numbers.json()),
         })
     }
 
@@ -98,7 +99,7 @@ impl ControlTarget for Steering {
     }
 
     fn metrics(&self) -> String {
-        self.edge.metrics.render()
+        self.edge.exposition()
     }
 
     fn drain(&self, timeout: Duration) {

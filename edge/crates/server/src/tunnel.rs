@@ -16,7 +16,7 @@ use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use mergepoint_edge_core::headers::strip_response;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::attempt::Answered;
 use crate::body::{self, Body};
@@ -24,6 +24,8 @@ use crate::clock::{now_ms, seconds};
 use crate::drain::Stage;
 use crate::edge::Edge;
 use crate::flight::Phase;
+use crate::identity::frames::{Frames, CLOSE_POLICY};
+use crate::identity::{self, Alive};
 use crate::refuse::Refused;
 use crate::reply::Context;
 use crate::upstream::endpoint::Endpoint;
@@ -34,6 +36,9 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 /// Tunnels to one worker.
 const TUNNELS_MAX: u32 = 10_000;
+
+/// How long a visitor whose proof was revoked may take to be told.
+const FAREWELL_LIMIT: Duration = Duration::from_millis(100);
 
 /// Counts a tunnel at its worker while it is open.
 struct Opened(Arc<Endpoint>);
@@ -48,10 +53,11 @@ impl Drop for Opened {
 ///
 /// # Errors
 /// Nobody asked for it, or the worker holds too many.
-pub fn begin(context: Context<'_>, answered: Answered) -> Result<Response<Body>, Refused> {
+pub fn begin(mut context: Context<'_>, answered: Answered) -> Result<Response<Body>, Refused> {
     let Some(upgrade) = context
         .checked
         .upgrade
+        .take()
         .filter(|_| context.checked.accepted.websocket)
     else {
         return Err(Refused::bad_gateway(
@@ -71,17 +77,25 @@ pub fn begin(context: Context<'_>, answered: Answered) -> Result<Response<Body>,
     let opened = Opened(Arc::clone(&place.endpoint));
     drop(place);
     context.request.flight.enter(Phase::Tunnel);
-    let idle = seconds(context.request.app.settings.timeouts.tunnel_idle_s);
+    let bounds = Bounds {
+        edge: Arc::clone(&context.request.edge),
+        idle: seconds(context.request.app.settings.timeouts.tunnel_idle_s),
+        alive: context.checked.enter_live(&context.request.edge)?,
+        _opened: opened,
+    };
     let (socket, early) = link.into_parts();
     let worker = Worker { socket, early };
-    tokio::spawn(run(
-        Arc::clone(&context.request.edge),
-        upgrade,
-        worker,
-        idle,
-        opened,
-    ));
+    tokio::spawn(run(upgrade, worker, bounds));
     strip_response(&mut head.headers);
+    let request = context.request;
+    let headers = &mut head.headers;
+    identity::confine(
+        &request.edge,
+        context.loaded,
+        &request.app,
+        context.found,
+        headers,
+    );
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers
         .insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -93,24 +107,51 @@ pub fn begin(context: Context<'_>, answered: Answered) -> Result<Response<Body>,
     Ok(response)
 }
 
-async fn run(edge: Arc<Edge>, upgrade: OnUpgrade, worker: Worker, idle: Duration, opened: Opened) {
+/// What ends a tunnel from outside.
+struct Bounds {
+    edge: Arc<Edge>,
+    idle: Duration,
+    /// Of a proven visitor.
+    alive: Option<Alive>,
+    _opened: Opened,
+}
+
+async fn run(upgrade: OnUpgrade, worker: Worker, bounds: Bounds) {
     let Ok(client) = upgrade.await else { return };
     let touched = Arc::new(AtomicU64::new(now_ms()));
     let mut client = Touching {
         inner: TokioIo::new(client),
         touched: Arc::clone(&touched),
+        // Where nothing can be revoked nobody needs to know where frames end.
+        frames: bounds.alive.as_ref().map(|_| Frames::default()),
     };
     let mut worker = Touching {
         inner: worker,
         touched: Arc::clone(&touched),
+        frames: None,
     };
-    tokio::select! {
+    let revoked = async {
+        match &bounds.alive {
+            Some(alive) => alive.revoked().await,
+            None => std::future::pending().await,
+        }
+    };
+    let farewell = tokio::select! {
         // Whatever ended it, both sides are closed by being dropped.
-        _ = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut worker, BUFFER_BYTES, BUFFER_BYTES) => {}
-        () = silence(&touched, idle) => {}
-        () = edge.drain.reached(Stage::Stopped) => {}
+        _ = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut worker, BUFFER_BYTES, BUFFER_BYTES) => false,
+        () = silence(&touched, bounds.idle) => false,
+        () = bounds.edge.drain.reached(Stage::Stopped) => false,
+        () = revoked => true,
+    };
+    drop(worker);
+    if farewell && client.frames.as_ref().is_some_and(Frames::is_between) {
+        // A client that takes nothing is told nothing.
+        let told = async {
+            client.inner.write_all(&CLOSE_POLICY).await?;
+            client.inner.flush().await
+        };
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, told).await;
     }
-    drop(opened);
 }
 
 /// Wait until nothing has moved for `idle`.
@@ -166,10 +207,11 @@ impl AsyncWrite for Worker {
     }
 }
 
-/// Notes when bytes last moved.
+/// Notes when bytes last moved, and where the frames written to it end.
 struct Touching<T> {
     inner: T,
     touched: Arc<AtomicU64>,
+    frames: Option<Frames>,
 }
 
 impl<T> Touching<T> {
@@ -201,6 +243,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Touching<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, data);
+        if let (Some(frames), Poll::Ready(Ok(written))) = (&mut this.frames, &written) {
+            frames.pass(data.get(..*written).unwrap_or_default());
+        }
         this.touch(written)
     }
 

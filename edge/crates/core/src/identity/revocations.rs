@@ -69,6 +69,11 @@ impl Revocations {
         }
     }
 
+    /// Keep at most so many ids from now on; nothing is forgotten.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(1);
+    }
+
     /// The epoch to ask the feed with; none at first.
     pub fn epoch(&self) -> Option<&str> {
         self.epoch.as_deref()

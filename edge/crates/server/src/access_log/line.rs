@@ -29,6 +29,7 @@ fn json(entry: &Entry<'_>) -> String {
     let mut fields = Fields { line: &mut line };
     fields.text("at", Some(clock::iso(entry.at)));
     fields.text("peer", entry.peer.map(|ip| ip.to_string()));
+    fields.text("user", entry.user);
     fields.text("method", Some(entry.method));
     fields.text("host", Some(entry.host));
     fields.text("path", Some(entry.path));
@@ -109,7 +110,10 @@ fn combined(entry: &Entry<'_>) -> String {
     let mut line = String::with_capacity(384);
     let dash = || "-".to_owned();
     let peer = entry.peer.map_or_else(dash, |ip| ip.to_string());
-    let _ = write!(line, "{peer} - - [{}] \"", clock::combined(entry.at));
+    let _ = write!(line, "{peer} - ");
+    // A name holds no space: `is_user` of the core would not have let it in.
+    quoted(&mut line, entry.user.unwrap_or("-"));
+    let _ = write!(line, " [{}] \"", clock::combined(entry.at));
     quoted(&mut line, entry.method);
     line.push(' ');
     quoted(&mut line, entry.path);

@@ -10,6 +10,7 @@ fn entry() -> Entry<'static> {
     Entry {
         at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         peer: Some([192, 0, 2, 7].into()),
+        user: Some("ada"),
         method: "GET",
         host: "example.org",
         path: "/tickets/42",
@@ -56,7 +57,7 @@ fn written(format: Format, entry: &Entry<'_>) -> String {
 fn a_json_line_says_everything_but_the_secrets() {
     let line: serde_json::Value = serde_json::from_str(&written(Format::Json, &entry())).unwrap();
     let wanted = serde_json::json!({
-        "at": "2023-11-14T22:13:20.123Z", "peer": "192.0.2.7", "method": "GET",
+        "at": "2023-11-14T22:13:20.123Z", "peer": "192.0.2.7", "user": "ada", "method": "GET",
         "host": "example.org", "path": "/tickets/42", "query": "q=1&token=***",
         "protocol": "HTTP/1.1", "status": 200, "sent_bytes": 512, "received_bytes": 0,
         "app": "tickets", "slot": 3, "request_id": "r-1", "trace_id": null,
@@ -69,7 +70,7 @@ fn a_json_line_says_everything_but_the_secrets() {
 #[test]
 fn a_combined_line_is_what_log_tools_know_and_more() {
     let wanted = concat!(
-        "192.0.2.7 - - [14/Nov/2023:22:13:20 +0000] ",
+        "192.0.2.7 - ada [14/Nov/2023:22:13:20 +0000] ",
         "\"GET /tickets/42?q=1&token=*** HTTP/1.1\" 200 512 ",
         "\"https://example.org/?key=***\" \"curl/8\" ",
         "\"tickets\" 3 \"r-1\" \"-\" 12.345ms 11.000ms\n",
@@ -77,11 +78,13 @@ fn a_combined_line_is_what_log_tools_know_and_more() {
     assert_eq!(written(Format::Combined, &entry()), wanted);
     let bare = Entry {
         peer: None,
+        user: None,
         app: None,
         slot: None,
         upstream: None,
         ..entry()
     };
+    assert!(written(Format::Combined, &bare).starts_with("- - - ["));
     assert!(written(Format::Combined, &bare).ends_with("\"-\" - \"r-1\" \"-\" 12.345ms -\n"));
 }
 

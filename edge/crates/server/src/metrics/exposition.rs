@@ -12,15 +12,20 @@ type Apps = Vec<(String, Arc<AppMetrics>)>;
 
 /// The text under construction. Writing to a `String` cannot fail, so results are dropped.
 #[derive(Default)]
-struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP mergepoint_edge_{name} {help}");
         let _ = writeln!(self.0, "# TYPE mergepoint_edge_{name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    pub(crate) fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: impl std::fmt::Display,
+    ) {
         let _ = write!(self.0, "mergepoint_edge_{name}");
         for (at, (label, text)) in labels.iter().enumerate() {
             let open = if at == 0 { '{' } else { ',' };
@@ -30,9 +35,19 @@ impl Text {
         let _ = writeln!(self.0, "{close} {value}");
     }
 
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+    pub(crate) fn single(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        value: impl std::fmt::Display,
+    ) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.0
     }
 }
 
@@ -63,7 +78,7 @@ pub(super) fn render(metrics: &Metrics) -> String {
             text.sample(name, &[("app", app)], counter(counts).get());
         }
     }
-    text.0
+    text.finish()
 }
 
 type Pick = fn(&AppMetrics) -> &Counter;

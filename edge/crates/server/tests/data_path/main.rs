@@ -3,6 +3,7 @@
 
 mod bounds;
 mod drain;
+mod identity;
 mod places;
 mod proxy;
 mod retry;

@@ -1,0 +1,244 @@
+//! What the edge knows of people, over all snapshots.
+//!
+//! Place: edge.rs owns one -> [gate] <- feed.rs, prove.rs, refresh.rs, check.rs
+//! Rule:  short locks, no I/O; a snapshot may change the bounds of what is remembered, never what was revoked.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use mergepoint_edge_core::identity::feed::Feed as Told;
+use mergepoint_edge_core::identity::known_credentials::{CredentialHash, HASH_KEY_BYTES};
+use mergepoint_edge_core::identity::revocations::Applied;
+use mergepoint_edge_core::identity::token::{Expected, SESSION_TYPE};
+use mergepoint_edge_core::identity::{
+    Claims, Keys, KnownCredentials, Revocations, Sessions, TokenError,
+};
+use mergepoint_edge_core::snapshot::Identity;
+use mergepoint_edge_core::Moment;
+use parking_lot::{Mutex, RwLock};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Semaphore;
+
+use super::call::CALLS_MAX;
+use super::check::Outcome;
+use super::feed::Feed;
+use super::live::Live;
+use super::numbers::{Counts, Numbers};
+use super::once::Once;
+use super::refresh::Renewal;
+use crate::clock::{moment, now_ms, unix_s};
+use crate::random;
+
+/// After accounts could not be asked, nobody waits for it who can do without.
+const TROUBLE: Duration = Duration::from_secs(2);
+
+/// A digest of a refresh cookie.
+pub type RefreshHash = [u8; 32];
+
+/// What the edge knows of people.
+pub struct Gate {
+    /// How far accounts has been read.
+    pub feed: Feed,
+    /// Tunnels and event streams of proven visitors.
+    pub live: Arc<Live<Arc<Claims>>>,
+    /// What only grows.
+    pub counts: Counts,
+    /// Refreshes under way.
+    pub renewals: Arc<Once<RefreshHash, Renewal>>,
+    /// Checks under way.
+    pub checks: Arc<Once<CredentialHash, Outcome>>,
+    /// Bounds the calls of both.
+    pub calls: Semaphore,
+    keys: ArcSwap<Keys>,
+    revocations: RwLock<Revocations>,
+    memory: ArcSwapOption<Memory>,
+    troubled_at_ms: AtomicU64,
+}
+
+/// What may be forgotten: it is found again by asking or by computing.
+struct Memory {
+    bounds: (usize, usize, f64),
+    sessions: Mutex<Sessions>,
+    credentials: Mutex<KnownCredentials>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Gate {
+            feed: Feed::default(),
+            live: Arc::default(),
+            counts: Counts::default(),
+            renewals: Arc::default(),
+            checks: Arc::default(),
+            calls: Semaphore::new(CALLS_MAX),
+            keys: ArcSwap::default(),
+            revocations: RwLock::new(Revocations::new(1)),
+            memory: ArcSwapOption::empty(),
+            troubled_at_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+fn bounds(identity: &Identity) -> (usize, usize, f64) {
+    (
+        identity.sessions_max,
+        identity.credentials_max,
+        identity.credential_s,
+    )
+}
+
+impl Memory {
+    /// None when the system gives no random numbers; then no credential can be remembered, and nobody is proven.
+    fn new(identity: &Identity) -> Option<Memory> {
+        let mut key = [0; HASH_KEY_BYTES];
+        SystemRandom::new().fill(&mut key).ok()?;
+        let credentials =
+            KnownCredentials::new(identity.credentials_max, identity.credential_s, &key);
+        Some(Memory {
+            bounds: bounds(identity),
+            sessions: Mutex::new(Sessions::new(identity.sessions_max, random::bits64())),
+            credentials: Mutex::new(credentials),
+        })
+    }
+}
+
+impl Gate {
+    /// Take up the bounds of a snapshot.
+    pub fn follow(&self, identity: &Identity) {
+        self.revocations.write().set_max(identity.revocations_max);
+        let kept = self.memory.load();
+        let fits = kept
+            .as_ref()
+            .is_some_and(|memory| memory.bounds == bounds(identity));
+        if !fits {
+            self.memory.store(Memory::new(identity).map(Arc::new));
+        }
+    }
+
+    /// What the edge knows is recent enough to prove anybody.
+    pub fn is_ready(&self, identity: &Identity) -> bool {
+        let remembers = self.memory.load().is_some();
+        remembers && self.revocations.read().is_ready(moment(), identity)
+    }
+
+    /// The proof was ended.
+    pub fn is_revoked(&self, claims: &Claims) -> bool {
+        self.revocations.read().ends(claims)
+    }
+
+    /// The epoch and position to ask the feed with.
+    pub fn place(&self) -> (String, u64) {
+        let revocations = self.revocations.read();
+        let epoch = revocations.epoch().unwrap_or_default().to_owned();
+        (epoch, revocations.position())
+    }
+
+    /// Obey what accounts told to a reading that began at `begun`: keys, revocations, and the end of live connections.
+    /// The position that is in force now.
+    pub fn obey(&self, told: &Told, begun: Moment) -> u64 {
+        self.take_keys(told.key_ring());
+        let (applied, position) = {
+            let mut revocations = self.revocations.write();
+            let applied = revocations.apply(told, begun, unix_s());
+            (applied, revocations.position())
+        };
+        if matches!(&applied, Applied::Taken(new) if !new.is_empty()) {
+            let revocations = self.revocations.read();
+            self.live.end(|claims| revocations.ends(claims));
+        }
+        position
+    }
+
+    fn take_keys(&self, keys: Keys) {
+        if **self.keys.load() == keys {
+            return;
+        }
+        self.keys.store(Arc::new(keys));
+        // A key that is gone proves nobody any more, not even those it has proven.
+        if let Some(memory) = &*self.memory.load() {
+            memory.sessions.lock().clear();
+        }
+    }
+
+    /// The claims of a session token that is ours. Whether it was revoked, or is due to be renewed, is not said.
+    ///
+    /// # Errors
+    /// Why it proves nobody.
+    pub fn verify(
+        &self,
+        identity: &Identity,
+        site: &str,
+        token: &str,
+    ) -> Result<Arc<Claims>, TokenError> {
+        let now_s = unix_s();
+        let memory = self.memory.load();
+        if let Some(memory) = &*memory {
+            let known = memory.sessions.lock().get(token, now_s, identity.stale_s);
+            if let Some(claims) = known {
+                return Ok(claims);
+            }
+        }
+        let expected = Expected {
+            typ: SESSION_TYPE,
+            issuer: &identity.issuer,
+            audience: site,
+            now_s,
+            skew_s: identity.skew_s,
+            stale_s: identity.stale_s,
+        };
+        let keys = self.keys.load();
+        let claims = Arc::new(keys.verify(token, &expected)?);
+        if let Some(memory) = &*memory {
+            memory.sessions.lock().put(token, Arc::clone(&claims));
+            // Between the two steps a key may have gone; what it proved must not stay.
+            if !Arc::ptr_eq(&keys, &self.keys.load()) {
+                memory.sessions.lock().clear();
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Work with what is known of credentials; none when nothing can be remembered.
+    pub fn credentials<T>(&self, with: impl FnOnce(&mut KnownCredentials) -> T) -> Option<T> {
+        let memory = self.memory.load_full()?;
+        let mut known = memory.credentials.lock();
+        Some(with(&mut known))
+    }
+
+    /// Accounts could not be asked just now.
+    pub fn trouble(&self) {
+        self.troubled_at_ms.store(now_ms(), Relaxed);
+    }
+
+    /// Accounts could not be asked a moment ago.
+    pub fn is_troubled(&self) -> bool {
+        let at = self.troubled_at_ms.load(Relaxed);
+        let since = u128::from(now_ms().saturating_sub(at));
+        at != 0 && since < TROUBLE.as_millis()
+    }
+
+    /// All numbers of this moment.
+    pub fn numbers(&self, identity: &Identity) -> Numbers {
+        let (position, revoked, age) = {
+            let revocations = self.revocations.read();
+            let age = revocations.age(moment());
+            (revocations.position(), revocations.len(), age)
+        };
+        let memory = self.memory.load();
+        let memory = memory.as_ref();
+        Numbers {
+            ready: self.is_ready(identity),
+            position,
+            age_s: age.map(|age| age.as_secs_f64()),
+            sessions: memory.map_or(0, |memory| memory.sessions.lock().len()),
+            credentials: memory.map_or(0, |memory| memory.credentials.lock().len()),
+            revocations: revoked,
+            live: self.live.len(),
+            refreshes: self.counts.refreshes.get(),
+            checks: self.counts.checks.get(),
+            refused: self.counts.refusals(),
+        }
+    }
+}
