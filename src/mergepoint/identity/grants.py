@@ -119,7 +119,8 @@ def grant(database: Session | Connection, holder: Holder, permission: str, targe
     bind = database.get_bind() if isinstance(database, Session) else database
     insert = INSERTS.get(bind.dialect.name)
     if insert is not None:
-        return bool(_count(database.execute(insert(table).values(row).on_conflict_do_nothing())))
+        new = insert(table).values(row).on_conflict_do_nothing().returning(table.c.id)
+        return database.execute(new).first() is not None
     same = and_(*(table.c[name] == value for name, value in row.items()))
     values = select(*(literal(value) for value in row.values()))
     absent = values.where(~select(table.c.id).where(same).exists())
