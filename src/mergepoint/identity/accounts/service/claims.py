@@ -7,6 +7,7 @@ Rule:   pure; docs/reference/contracts.md section 5 names every claim.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from mergepoint.identity.accounts.config import AccountsSettings
@@ -23,7 +24,7 @@ def session_claims(
     *,
     sid: str,
     issued_at: float,
-    ends_at: float,
+    ends_at: float = inf,
     auth_at: float,
     amr: Sequence[str],
 ) -> dict[str, Any]:

@@ -55,9 +55,13 @@ class People:
         """Return who logs in with that name, None when nobody does."""
         return self._one(select(SubjectRow).where(SubjectRow.user == user))
 
-    def search(self, text: str = "", *, after: str = "", limit: int = 100) -> list[Person]:
+    def search(
+        self, text: str = "", *, after: str = "", limit: int = 100, kind: str = ""
+    ) -> list[Person]:
         """Return subjects by user name, those after `after`; `text` is a part of any name."""
         wanted = select(SubjectRow).where(SubjectRow.user > after).order_by(SubjectRow.user)
+        if kind:
+            wanted = wanted.where(SubjectRow.kind == kind)
         if text and text.isprintable():
             columns = (SubjectRow.user, SubjectRow.name, SubjectRow.email)
             wanted = wanted.where(
