@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from mergepoint_testkit.environments import VENVS, environment
-from mergepoint_testkit.identities import headers
+from mergepoint_testkit.identities import claims, headers, signed
 from mergepoint_testkit.services import unavailable
 from mergepoint_testkit.workers import MOUNT, Worker, Workers
+
+from mergepoint.identity import contract
 
 PROGRAMS = Path(__file__).parent / "programs"
 CASES = [
@@ -53,6 +55,16 @@ def ask(worker: Worker, path: str, **sent: str) -> dict[str, Any]:
     return told
 
 
+def told_by_websocket(worker: Worker, sent: dict[str, str]) -> dict[str, Any]:
+    from websockets.sync.client import unix_connect
+
+    added = {"X-Forwarded-Prefix": MOUNT, **sent}
+    address = f"ws://site.example{MOUNT}/ws"
+    with unix_connect(str(worker.socket), address, additional_headers=added) as ws:
+        told: dict[str, Any] = json.loads(ws.recv(5))
+        return told
+
+
 def test_the_app_knows_who_asks_and_the_next_request_is_nobody_again(
     case: tuple[Worker, str],
 ) -> None:
@@ -73,13 +85,19 @@ def test_a_websocket_knows_who_asks(case: tuple[Worker, str]) -> None:
     worker, interface = case
     if interface != "asgi":
         pytest.skip("WSGI has no WebSockets")
-    from websockets.sync.client import unix_connect
+    assert told_by_websocket(worker, ADA) == expected("asgi")
+    assert told_by_websocket(worker, {}) == NOBODY
 
-    for sent, wanted in ((ADA, expected("asgi")), ({}, NOBODY)):
-        added = {"X-Forwarded-Prefix": MOUNT, **sent}
-        address = f"ws://site.example{MOUNT}/ws"
-        with unix_connect(str(worker.socket), address, additional_headers=added) as ws:
-            assert json.loads(ws.recv(5)) == wanted
+
+def test_the_largest_identity_of_the_contract_passes_every_server(case: tuple[Worker, str]) -> None:
+    worker, interface = case
+    told = claims("ada", roles=["developer"], permissions=["tickets.*"], groups=["g" * 11_500])
+    many = {**ADA, "Mergepoint-Identity": signed(told)}
+    assert 15_500 < len(many["Mergepoint-Identity"]) <= contract.TOKEN_BYTES_MAX
+
+    assert ask(worker, "/", **many) == expected(interface)
+    if interface == "asgi":
+        assert told_by_websocket(worker, many) == expected("asgi")
 
 
 def test_members_of_one_worker_know_who_asks(workers: Workers) -> None:

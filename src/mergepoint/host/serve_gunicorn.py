@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .settings import IDLE_S
+from .settings import HEADER_BYTES_MAX, IDLE_S
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -72,6 +72,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "timeout": 0,
         "graceful_timeout": DRAIN_S,
         "keepalive": IDLE_S,
+        "limit_request_field_size": HEADER_BYTES_MAX,
         "loglevel": "warning",
         "control_socket_disable": True,
     }

@@ -11,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from .bridge import as_asgi
-from .settings import IDLE_S
+from .settings import HEADER_BYTES_MAX, IDLE_S
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -40,6 +40,7 @@ def run(app: Any, settings: Settings) -> int:
     config.include_server_header = False
     config.graceful_timeout = DRAIN_S
     config.keep_alive_timeout = IDLE_S
+    config.h11_max_incomplete_size = HEADER_BYTES_MAX
     config.startup_timeout = DRAIN_S
     config.umask = None
     try:

@@ -6,16 +6,21 @@ Rule:   a WSGI app comes here behind `host.bridge`; the edge's headers are read 
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 from .bridge import as_asgi
-from .settings import IDLE_S
+from .settings import HEADER_BYTES_MAX, IDLE_S
 
 if TYPE_CHECKING:
     from .settings import Settings
 
 LOADS_ITSELF = False
+
+# The library behind uvicorn's WebSockets reads its limit of a header line when it is imported,
+# and the app, which is loaded after this module, may import it.
+os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", str(HEADER_BYTES_MAX))
 
 
 def run(app: Any, settings: Settings) -> int:
@@ -37,6 +42,7 @@ def run(app: Any, settings: Settings) -> int:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=IDLE_S,
+        h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         backlog=settings.backlog,
         interface="asgi3",
         **where,

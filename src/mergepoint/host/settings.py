@@ -19,6 +19,11 @@ THREADS_MAX = 1024
 IDLE_S = 86400
 """How long servers keep an idle connection: longer than the edge, which decides when one ends."""
 MEMBERS_MAX = 256
+HEADER_BYTES_MAX = 1 << 17
+"""What servers take in one request head: more than the edge ever sends, which is the one to refuse.
+
+An identity alone may have 16 KiB, and some servers stop at 8.
+"""
 
 
 class SettingsRefused(Exception):
