@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use mergepoint_edge_core::choose::Wish;
+use mergepoint_edge_core::identity::feed::ANSWER_BYTES_MAX as FEED_BYTES_MAX;
 use mergepoint_edge_core::prefix::Mount;
 use mergepoint_edge_core::snapshot::PrefixMode;
 use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
@@ -30,10 +31,7 @@ use crate::upstream::link::Link;
 /// Largest answer to a refresh or a check.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Largest answer of the feed: all revocations of an hour.
-const FEED_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Refreshes and checks at once; more wait, within their time.
+/// Refreshes at once, and checks at once; more wait, within their time.
 pub const CALLS_MAX: usize = 32;
 
 const CALL: HeaderName = HeaderName::from_static("mergepoint-call");

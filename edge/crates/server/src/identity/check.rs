@@ -110,7 +110,7 @@ async fn ask(
     let gate = &edge.gate;
     gate.counts.checks.inc();
     let asked = (question.as_bytes(), request_id);
-    let outcome = match call::post(edge, loaded, &gate.calls, "check", asked).await {
+    let outcome = match call::post(edge, loaded, &gate.check_calls, "check", asked).await {
         Err(error) => Err(error.to_string()),
         Ok(said) => judged(edge, hash, &said),
     };

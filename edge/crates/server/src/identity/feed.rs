@@ -31,6 +31,9 @@ const HOLD_LIMIT: Duration = Duration::from_secs(1);
 /// Between two readings for a held answer, should the first come too early.
 const HOLD_PAUSE: Duration = Duration::from_millis(20);
 
+/// Answers of this size and more are read by another thread.
+const PARSED_ASIDE_BYTES: usize = 256 * 1024;
+
 /// How far accounts has been read, over all snapshots.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -97,6 +100,9 @@ pub async fn follow(edge: Arc<Edge>) {
                 Some(identity) => {
                     let done = read(&edge.gate, &loaded).await;
                     failures = told(&done, failures);
+                    if done.is_err() {
+                        edge.gate.doubt(identity);
+                    }
                     let doubled = 2u32.pow(failures.min(DOUBLINGS_MAX));
                     let least = seconds(identity.poll_s);
                     let longest = PAUSE_MAX.max(least);
@@ -131,7 +137,14 @@ async fn read(gate: &Gate, loaded: &Loaded) -> Result<(), FeedError> {
     if said.status != StatusCode::OK {
         return Err(FeedError::Status(said.status.as_u16()));
     }
-    let told = Told::parse(&said.body).map_err(FeedError::Form)?;
+    let told = if said.body.len() < PARSED_ASIDE_BYTES {
+        Told::parse(&said.body)
+    } else {
+        // Milliseconds: requests go on meanwhile where there is another thread.
+        let parsed = tokio::task::spawn_blocking(move || Told::parse(&said.body)).await;
+        parsed.unwrap_or_else(|error| Err(error.to_string()))
+    };
+    let told = told.map_err(FeedError::Form)?;
     let position = gate.obey(&told, begun);
     gate.feed.read.send_replace(position);
     Ok(())

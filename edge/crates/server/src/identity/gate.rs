@@ -49,8 +49,10 @@ pub struct Gate {
     pub renewals: Arc<Once<RefreshHash, Renewal>>,
     /// Checks under way.
     pub checks: Arc<Once<CredentialHash, Outcome>>,
-    /// Bounds the calls of both.
-    pub calls: Semaphore,
+    /// Bounds the calls of refreshes, apart from checks: whoever tries out credentials delays nobody's session.
+    pub renewal_calls: Semaphore,
+    /// Bounds the calls of checks.
+    pub check_calls: Semaphore,
     keys: ArcSwap<Keys>,
     revocations: RwLock<Revocations>,
     memory: ArcSwapOption<Memory>,
@@ -72,7 +74,8 @@ impl Default for Gate {
             counts: Counts::default(),
             renewals: Arc::default(),
             checks: Arc::default(),
-            calls: Semaphore::new(CALLS_MAX),
+            renewal_calls: Semaphore::new(CALLS_MAX),
+            check_calls: Semaphore::new(CALLS_MAX),
             keys: ArcSwap::default(),
             revocations: RwLock::new(Revocations::new(1)),
             memory: ArcSwapOption::empty(),
@@ -149,6 +152,13 @@ impl Gate {
             self.live.end(|claims| revocations.ends(claims));
         }
         position
+    }
+
+    /// End every live connection when what is known became too old to prove anybody.
+    pub fn doubt(&self, identity: &Identity) {
+        if !self.is_ready(identity) {
+            self.live.end(|_| true);
+        }
     }
 
     fn take_keys(&self, keys: Keys) {

@@ -86,7 +86,7 @@ async fn ask(edge: &Arc<Edge>, loaded: &Loaded, question: &str, request_id: &str
     let gate = &edge.gate;
     gate.counts.refreshes.inc();
     let asked = (question.as_bytes(), request_id);
-    let renewal = match call::post(edge, loaded, &gate.calls, "refresh", asked).await {
+    let renewal = match call::post(edge, loaded, &gate.renewal_calls, "refresh", asked).await {
         Err(error) => Err(error.to_string()),
         Ok(said) => match (said.status, Refreshed::parse(&said.body)) {
             (StatusCode::OK, Ok(told)) => renewed(edge, loaded, &told),

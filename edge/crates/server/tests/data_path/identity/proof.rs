@@ -183,6 +183,21 @@ fn an_app_cannot_be_told_of_a_visitor_by_a_token_made_for_another_connection() {
 }
 
 #[test]
+fn behind_a_trusted_proxy_the_scheme_of_the_visitor_counts() {
+    let site = Site::with(crate::stand::Worker::saying("hello"), |snapshot| {
+        snapshot["trusted_proxies"] = json!(["127.0.0.0/8"]);
+    });
+    let token = site.accounts.token(&claims("ada", &[]));
+    let ask = |name: &str| {
+        let cookie = format!("Cookie: {name}={token}");
+        let fields = [cookie.as_str(), "X-Forwarded-Proto: https"];
+        site.ask("GET", "/", &fields).status
+    };
+    assert_eq!(ask("__Host-mergepoint-session"), 200);
+    assert_eq!(ask("mergepoint-session"), 401);
+}
+
+#[test]
 fn the_same_session_and_app_are_signed_once_for_a_while() {
     let site = Site::start();
     let cookie = site.accounts.cookie(&claims("ada", &[]));

@@ -1,5 +1,7 @@
 //! When accounts cannot be asked: what goes on, for how long, and what stops.
 
+use std::io::{Read, Write};
+
 use serde_json::json;
 
 use super::{claims, code, now_s, Accounts, Site};
@@ -113,4 +115,28 @@ fn accounts_that_lost_its_database_is_an_accounts_that_is_down() {
     old["exp"] = json!(now_s() - 100.0);
     site.accounts.with(|known| known.lost = true);
     assert_eq!(site.get_as("/", &site.accounts.cookie(&old)).status, 200);
+}
+
+#[test]
+fn live_connections_end_when_nobody_knows_any_more_whether_they_may_live() {
+    let worker = Worker::start(|stream, _| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let _ = stream.read(&mut [0; 16]);
+        false
+    });
+    let site = Site::with(worker, |snapshot| {
+        snapshot["identity"]["stale_s"] = json!(0.5);
+        snapshot["identity"]["call_s"] = json!(0.2);
+    });
+    let cookie = site.accounts.cookie(&claims("ada", &[]));
+    let mut client = site.stand.client();
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: site.example\r\nCookie: {cookie}\r\n\r\n"
+    ));
+    client.head();
+    assert_eq!(site.stats()["live"], 1);
+    site.accounts.with(|known| known.deaf = true);
+    let _ = client.0.read_to_end(&mut Vec::new());
+    eventually("it has left", || site.stats()["live"] == 0);
 }
