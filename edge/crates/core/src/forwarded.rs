@@ -3,13 +3,13 @@
 //! Place: after `strict`, before routing (`Origin::host` is the host to route by) and before the request is sent.
 //! Rule: a forwarding field is believed only from a trusted peer, and only as far as trusted addresses reach.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::cookie::list_tokens;
+use crate::digits::{ascii, push_address};
 use crate::host::Host;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,6 +20,9 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 
 /// Most addresses of one X-Forwarded-For that are looked at, from the right.
 pub const HOPS_MAX: usize = 32;
+
+/// Longest address in text form.
+const ADDRESS_BYTES_MAX: usize = 45;
 
 /// The scheme the visitor used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,43 +123,52 @@ impl Origin {
     /// X-Forwarded-For holds the visitor alone: workers differ in which end of a list they believe, and with one
     /// address they agree. `mount` is the prefix of the route; `/` sets no X-Forwarded-Prefix.
     pub fn apply(&self, headers: &mut HeaderMap, mount: &str) {
-        set(headers, header::HOST, &self.host.to_string());
+        let host = self.host.text();
+        set(headers, header::HOST, host.as_bytes());
         match self.client {
-            Some(client) => set(headers, X_FORWARDED_FOR, &client.to_string()),
+            Some(client) => {
+                let text = ascii(ADDRESS_BYTES_MAX, |text| push_address(text, client));
+                set(headers, X_FORWARDED_FOR, text.as_bytes());
+            }
             None => drop(headers.remove(X_FORWARDED_FOR)),
         }
-        set(headers, X_FORWARDED_PROTO, self.scheme.as_str());
-        set(headers, X_FORWARDED_HOST, &self.host.to_string());
-        set(headers, X_FORWARDED_PORT, &self.port().to_string());
+        let scheme = HeaderValue::from_static(self.scheme.as_str());
+        headers.insert(X_FORWARDED_PROTO, scheme);
+        set(headers, X_FORWARDED_HOST, host.as_bytes());
+        headers.insert(X_FORWARDED_PORT, self.port().into());
         match mount {
             "/" | "" => drop(headers.remove(X_FORWARDED_PREFIX)),
-            _ => set(headers, X_FORWARDED_PREFIX, mount),
+            _ => set(headers, X_FORWARDED_PREFIX, mount.as_bytes()),
         }
-        set(headers, header::FORWARDED, &self.forwarded());
+        set(headers, header::FORWARDED, &self.forwarded(&host));
     }
 
     /// The value of Forwarded (RFC 7239).
-    fn forwarded(&self) -> String {
-        let mut text = match self.client {
-            Some(IpAddr::V4(client)) => format!("for={client}"),
-            Some(IpAddr::V6(client)) => format!("for=\"[{client}]\""),
-            None => "for=unknown".to_owned(),
-        };
-        let quoted = |host: &str| host.contains([':', '[']);
-        let host = self.host.to_string();
-        let quote = if quoted(&host) { "\"" } else { "" };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            ";host={quote}{host}{quote};proto={}",
-            self.scheme.as_str()
-        );
+    fn forwarded(&self, host: &str) -> Vec<u8> {
+        let mut text = Vec::with_capacity(host.len() + ADDRESS_BYTES_MAX + 32);
+        match self.client {
+            Some(client) => {
+                let (open, close): (&[u8], &[u8]) = match client {
+                    IpAddr::V4(_) => (b"for=", b""),
+                    IpAddr::V6(_) => (b"for=\"[", b"]\""),
+                };
+                text.extend_from_slice(open);
+                push_address(&mut text, client);
+                text.extend_from_slice(close);
+            }
+            None => text.extend_from_slice(b"for=unknown"),
+        }
+        let quote = if host.contains([':', '[']) { "\"" } else { "" };
+        let scheme = self.scheme.as_str();
+        for part in [";host=", quote, host, quote, ";proto=", scheme] {
+            text.extend_from_slice(part.as_bytes());
+        }
         text
     }
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    match HeaderValue::from_str(text) {
+fn set(headers: &mut HeaderMap, name: HeaderName, text: &[u8]) {
+    match HeaderValue::from_bytes(text) {
         Ok(value) => drop(headers.insert(name, value)),
         Err(_) => drop(headers.remove(name)),
     }

@@ -41,6 +41,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(list_tokens)
+        // In nearly every Connection field of a worker, and no name of a field that anybody sends.
+        .filter(|token| !token.eq_ignore_ascii_case("close") && !names::is_hop_by_hop(token))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !names::is_end_to_end(name.as_str()))
         .collect();

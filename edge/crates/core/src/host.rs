@@ -3,8 +3,11 @@
 //! Place: used for Host, authority, X-Forwarded-Host and the addresses of workers.
 //! Rule: two spellings that a name server treats alike compare equal; anything else that looks like a host but is none is refused.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
+
+use crate::digits::{ascii, push_decimal};
 
 /// Longest name of the DNS in text form.
 pub const NAME_BYTES_MAX: usize = 253;
@@ -25,6 +28,18 @@ impl Host {
     /// Lower case, without port and final dot; an IPv6 address is in brackets and in its shortest spelling.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// As it is written in a field: the name, and the port if one was given.
+    pub fn text(&self) -> Cow<'_, str> {
+        let Some(port) = self.port else {
+            return Cow::Borrowed(&self.name);
+        };
+        Cow::Owned(ascii(self.name.len() + 6, |text| {
+            text.extend_from_slice(self.name.as_bytes());
+            text.push(b':');
+            push_decimal(text, port.into());
+        }))
     }
 
     /// The port if one was given.
@@ -55,10 +70,7 @@ impl Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}:{port}", self.name),
-            None => f.write_str(&self.name),
-        }
+        f.write_str(&self.text())
     }
 }
 

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod affinity;
 pub mod choose;
 pub mod cookie;
+pub mod digits;
 pub mod files;
 pub mod forwarded;
 pub mod headers;

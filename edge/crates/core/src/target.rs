@@ -43,7 +43,8 @@ impl NormalPath {
             return Err(TargetError::NotAbsolute);
         }
         let path = normal_escapes(raw)?;
-        if path.split('/').any(is_dot_segment) {
+        // Nearly every path holds no dot at all.
+        if path.contains('.') && path.split('/').any(is_dot_segment) {
             return Err(TargetError::DotSegment);
         }
         Ok(NormalPath(path))

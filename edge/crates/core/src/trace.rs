@@ -5,6 +5,8 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::digits::{ascii, push_hex};
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -47,12 +49,13 @@ impl TraceContext {
 
     /// The `traceparent` value, version 00.
     pub fn render(&self) -> String {
-        format!(
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id,
-            self.parent_id,
-            u8::from(self.sampled)
-        )
+        ascii(55, |text| {
+            text.extend_from_slice(b"00-");
+            push_hex(text, self.trace_id, 32);
+            text.push(b'-');
+            push_hex(text, self.parent_id.into(), 16);
+            text.extend_from_slice(if self.sampled { b"-01" } else { b"-00" });
+        })
     }
 }
 
@@ -77,7 +80,7 @@ pub fn set_request_id(headers: &mut HeaderMap, trusted: bool, fresh: u128) -> St
             .map(str::to_owned),
         _ => None,
     };
-    let id = kept.unwrap_or_else(|| format!("{fresh:032x}"));
+    let id = kept.unwrap_or_else(|| ascii(32, |id| push_hex(id, fresh, 32)));
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(X_REQUEST_ID, value);
     }

@@ -64,7 +64,7 @@ pub struct Entry<'a> {
     /// `X-Request-Id`.
     pub request_id: &'a str,
     /// The trace id of `traceparent`.
-    pub trace_id: Option<&'a str>,
+    pub trace_id: Option<u128>,
     /// From the head to the last byte of the answer.
     pub duration: Duration,
     /// Of that, the wait for the worker's head.

@@ -131,7 +131,6 @@ impl Record {
     }
 
     fn log(&self, format: access_log::Format) {
-        let trace_id = self.trace_id.map(|id| format!("{id:032x}"));
         let flight = self.flight.as_deref();
         self.edge.access_log.log(
             format,
@@ -150,7 +149,7 @@ impl Record {
                 app: flight.map(|flight| &*flight.app),
                 slot: flight.and_then(Flight::slot),
                 request_id: &self.request_id,
-                trace_id: trace_id.as_deref(),
+                trace_id: self.trace_id,
                 duration: self.started.elapsed(),
                 upstream: self.upstream,
                 user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),

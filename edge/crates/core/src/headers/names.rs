@@ -18,7 +18,11 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    NAMES.contains(&name)
+    // Asked for every field of every message, hence the first look at the first letter.
+    matches!(
+        name.as_bytes(),
+        [b'c' | b'h' | b'k' | b'p' | b't' | b'u', ..]
+    ) && NAMES.contains(&name)
 }
 
 /// Fields that Connection cannot remove, because the message would mean something else without them.
@@ -146,5 +150,6 @@ fn is_reserved_x(name: &str) -> bool {
 /// Orders of a worker to the server in front of it.
 pub(super) fn is_directive(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["mergepoint-", "x-accel-", "x-lighttpd-", "x-sendfile"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    matches!(name.as_bytes(), [b'm' | b'x', ..])
+        && PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -5,6 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mergepoint_edge_core::digits::push_padded;
+
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
@@ -22,34 +24,45 @@ struct Calendar {
 }
 
 /// `2026-11-21T10:04:05.678Z`
-pub(super) fn iso(at: SystemTime) -> String {
-    let Calendar {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        millisecond,
-    } = calendar(at);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+pub(super) fn push_iso(out: &mut Vec<u8>, at: SystemTime) {
+    let at = calendar(at);
+    let parts = [
+        ("", at.year, 4),
+        ("-", at.month, 2),
+        ("-", at.day, 2),
+        ("T", at.hour, 2),
+        (":", at.minute, 2),
+        (":", at.second, 2),
+        (".", at.millisecond.into(), 3),
+    ];
+    push_parts(out, &parts);
+    out.push(b'Z');
 }
 
 /// `21/Nov/2026:10:04:05 +0000`
-pub(super) fn combined(at: SystemTime) -> String {
-    let Calendar {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        ..
-    } = calendar(at);
+pub(super) fn push_combined(out: &mut Vec<u8>, at: SystemTime) {
+    let at = calendar(at);
     let month = MONTHS
-        .get(usize::try_from(month - 1).unwrap_or(0))
+        .get(usize::try_from(at.month - 1).unwrap_or(0))
         .unwrap_or(&"Jan");
-    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+    push_padded(out, at.day, 2);
+    out.push(b'/');
+    out.extend_from_slice(month.as_bytes());
+    let parts = [
+        ("/", at.year, 4),
+        (":", at.hour, 2),
+        (":", at.minute, 2),
+        (":", at.second, 2),
+    ];
+    push_parts(out, &parts);
+    out.extend_from_slice(b" +0000");
+}
+
+fn push_parts(out: &mut Vec<u8>, parts: &[(&str, u64, usize)]) {
+    for (before, number, width) in parts {
+        out.extend_from_slice(before.as_bytes());
+        push_padded(out, *number, *width);
+    }
 }
 
 fn calendar(at: SystemTime) -> Calendar {
@@ -90,6 +103,18 @@ fn civil(days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    fn iso(at: SystemTime) -> String {
+        let mut out = Vec::new();
+        push_iso(&mut out, at);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn combined(at: SystemTime) -> String {
+        let mut out = Vec::new();
+        push_combined(&mut out, at);
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn known_moments_are_written_as_known() {

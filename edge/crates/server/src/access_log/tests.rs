@@ -68,6 +68,35 @@ fn a_json_line_says_everything_but_the_secrets() {
 }
 
 #[test]
+fn times_have_three_places_and_a_trace_its_32_digits() {
+    for (duration, wanted) in [
+        (Duration::ZERO, "0.000"),
+        (Duration::from_nanos(1_499), "0.001"),
+        (Duration::from_nanos(1_500), "0.002"),
+        (Duration::from_nanos(999_999_999), "1000.000"),
+        (Duration::from_millis(3_600_007), "3600007.000"),
+    ] {
+        let entry = Entry {
+            duration,
+            trace_id: Some(0xa1),
+            ..entry()
+        };
+        let id = format!("{}a1", "0".repeat(30));
+        let json = written(Format::Json, &entry);
+        assert!(json.contains(&format!("\"trace_id\":\"{id}\"")), "{json}");
+        assert!(
+            json.contains(&format!("\"duration_ms\":{wanted},")),
+            "{json}"
+        );
+        let combined = written(Format::Combined, &entry);
+        assert!(
+            combined.ends_with(&format!("\"{id}\" {wanted}ms 11.000ms\n")),
+            "{combined}"
+        );
+    }
+}
+
+#[test]
 fn a_combined_line_is_what_log_tools_know_and_more() {
     let wanted = concat!(
         "192.0.2.7 - ada [14/Nov/2023:22:13:20 +0000] ",

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -19,6 +19,9 @@ use super::framing::{Framing, FramingError, Step};
 use super::link::Link;
 use super::upload::Upload;
 use crate::body::BoxError;
+
+/// Largest body that is copied out of the read buffer.
+const COPIED_BYTES_MAX: usize = 4096;
 
 /// The answer ended before its body did.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +87,9 @@ impl<R: Release> Download<R> {
         let link = self.link.as_mut()?;
         let whole = match self.framing {
             Framing::Done | Framing::Length(0) => Bytes::new(),
-            Framing::Length(length) if length <= link.buffer.len() as u64 => link
-                .buffer
-                .split_to(usize::try_from(length).unwrap_or(0))
-                .freeze(),
+            Framing::Length(length) if length <= link.buffer.len() as u64 => {
+                taken(&mut link.buffer, usize::try_from(length).unwrap_or(0))
+            }
             _ => return None,
         };
         self.framing = Framing::Done;
@@ -149,6 +151,17 @@ impl<R: Release> Download<R> {
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(DownloadError::Idle(idle))
     }
+}
+
+/// The first bytes of a buffer. Few of them are copied: then the buffer stays one piece and is used again, which costs
+/// less than another.
+fn taken(buffer: &mut BytesMut, length: usize) -> Bytes {
+    if length > COPIED_BYTES_MAX {
+        return buffer.split_to(length).freeze();
+    }
+    let copy = Bytes::copy_from_slice(&buffer[..length]);
+    buffer.advance(length);
+    copy
 }
 
 impl<R: Release> Body for Download<R> {

@@ -4,7 +4,9 @@
 //! Rule:  no I/O. What is written was checked before (`http` types hold no line ends);
 //!        what is read is believed only as far as framing goes.
 
-use bytes::{Bytes, BytesMut};
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
@@ -115,9 +117,11 @@ fn decode_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<AnswerHea
     if buffer.is_empty() {
         return Ok(None);
     }
-    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Response::new(&mut fields);
-    let length = match parsed.parse(buffer) {
+    // Left unset: filling room for all fields took longer than parsing the few there are.
+    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if buffer.len() >= HEAD_BYTES_MAX => {
             return Err(HeadError::TooLarge)
@@ -131,25 +135,18 @@ fn decode_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<AnswerHea
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(HeadError::Syntax)?;
     let http11 = parsed.version == Some(1);
-    let count = parsed.headers.len();
-    let mut places = [(0usize, 0usize, 0usize, 0usize); HEADERS_MAX];
+    // Copied, so that the read buffer stays one piece and serves the next answer too.
+    let head = Bytes::copy_from_slice(&buffer[..length]);
     let start = buffer.as_ptr() as usize;
-    for (place, found) in places.iter_mut().zip(parsed.headers.iter()) {
-        let name = found.name.as_ptr() as usize - start;
-        let value = found.value.as_ptr() as usize - start;
-        *place = (
-            name,
-            name + found.name.len(),
-            value,
-            value + found.value.len(),
-        );
-    }
-    let head = buffer.split_to(length).freeze();
-    let mut headers = HeaderMap::with_capacity(count + 4);
-    for &(name, name_end, value, value_end) in &places[..count] {
-        let (name, value) = owned_field(&head, name..name_end, value..value_end)?;
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 4);
+    for found in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(found.name.as_bytes()).map_err(|_| HeadError::Syntax)?;
+        let at = found.value.as_ptr() as usize - start;
+        let value = head.slice(at..at + found.value.len());
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| HeadError::Syntax)?;
         headers.append(name, value);
     }
+    buffer.advance(length);
     let (framing, framed_well) = framing_of(status, &headers, method, http11)?;
     let reusable = framed_well && framing != Framing::UntilClose && keeps_alive(&headers, http11);
     Ok(Some(AnswerHead {
@@ -158,18 +155,6 @@ fn decode_one(buffer: &mut BytesMut, method: &Method) -> Result<Option<AnswerHea
         framing,
         reusable,
     }))
-}
-
-type Place = std::ops::Range<usize>;
-
-fn owned_field(
-    head: &Bytes,
-    name: Place,
-    value: Place,
-) -> Result<(HeaderName, HeaderValue), HeadError> {
-    let name = HeaderName::from_bytes(&head[name]).map_err(|_| HeadError::Syntax)?;
-    let value = HeaderValue::from_maybe_shared(head.slice(value)).map_err(|_| HeadError::Syntax)?;
-    Ok((name, value))
 }
 
 /// RFC 9112 section 6.3, and whether the framing leaves the connection usable.
