@@ -55,6 +55,12 @@ class People:
         """Return who logs in with that name, None when nobody does."""
         return self._one(select(SubjectRow).where(SubjectRow.user == user))
 
+    def find_login(self, login: str) -> Person | None:
+        """Return whom a login name means: a user name, or an address only one person has."""
+        with self._store.read() as session:
+            row = row_of(session, login)
+            return load_person(session, row) if row is not None else None
+
     def search(
         self, text: str = "", *, after: str = "", limit: int = 100, kind: str = ""
     ) -> list[Person]:
