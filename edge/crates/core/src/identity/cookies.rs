@@ -141,28 +141,20 @@ pub fn refresh_session(value: &str) -> Option<&str> {
 
 /// Removes our four cookies, and under `confine` all but the first of those with one name, from what an app receives.
 ///
-/// Other cookies stay byte for byte, joined into one field if anything had to go. Not to be called for accounts.
+/// Other cookies stay byte for byte, joined into one field if anything had to go; a request that has nothing to remove is
+/// not copied. Not to be called for accounts.
 pub fn forward(headers: &mut HeaderMap, policy: CookiePolicy) {
-    let confine = policy == CookiePolicy::Confine;
-    if !headers.contains_key(header::COOKIE) {
+    let mut seen = Seen::new(policy);
+    if pairs(headers).all(|pair| seen.passes(pair)) {
         return;
     }
-    let mut seen = Seen::default();
+    let mut seen = Seen::new(policy);
     let mut left: Vec<u8> = Vec::new();
-    let mut removed = false;
-    for pair in pairs(headers) {
-        let (name, _) = split(pair);
-        if is_ours(name) || (confine && !seen.first(name)) {
-            removed = true;
-            continue;
-        }
+    for pair in pairs(headers).filter(|pair| seen.passes(pair)) {
         if !left.is_empty() {
             left.extend_from_slice(b"; ");
         }
         left.extend_from_slice(pair);
-    }
-    if !removed {
-        return;
     }
     headers.remove(header::COOKIE);
     if left.is_empty() {
@@ -194,22 +186,41 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Names met so far.
-#[derive(Default)]
+/// Which cookies may pass, and the names met so far.
 struct Seen<'a> {
-    few: Vec<&'a [u8]>,
+    confine: bool,
+    few: [&'a [u8]; COMPARED_MAX],
+    count: usize,
     many: HashSet<&'a [u8]>,
 }
 
 impl<'a> Seen<'a> {
-    fn first(&mut self, name: &'a [u8]) -> bool {
-        if self.few.contains(&name) {
+    fn new(policy: CookiePolicy) -> Seen<'a> {
+        Seen {
+            confine: policy == CookiePolicy::Confine,
+            few: [b""; COMPARED_MAX],
+            count: 0,
+            many: HashSet::new(),
+        }
+    }
+
+    fn passes(&mut self, pair: &'a [u8]) -> bool {
+        let (name, _) = split(pair);
+        !is_ours(name) && (!self.confine || self.is_first(name))
+    }
+
+    fn is_first(&mut self, name: &'a [u8]) -> bool {
+        let Some(known) = self.few.get(..self.count) else {
+            return false;
+        };
+        if known.contains(&name) {
             return false;
         }
-        if self.few.len() < COMPARED_MAX {
-            self.few.push(name);
-            return true;
-        }
-        self.many.insert(name)
+        let Some(free) = self.few.get_mut(self.count) else {
+            return self.many.insert(name);
+        };
+        *free = name;
+        self.count += 1;
+        true
     }
 }

@@ -52,7 +52,7 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone> Recent<K, V, S> {
     /// Remembers an entry, in place of an earlier one of the same key.
     pub fn put(&mut self, key: K, value: V) {
         self.old.remove(&key);
-        if self.young.len() >= self.max.div_ceil(2) && !self.young.contains_key(&key) {
+        if self.young.len() >= (self.max / 2).max(1) && !self.young.contains_key(&key) {
             let hasher = self.young.hasher().clone();
             self.old = std::mem::replace(&mut self.young, HashMap::with_hasher(hasher));
             if self.max == 1 {

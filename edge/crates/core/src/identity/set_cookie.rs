@@ -11,6 +11,9 @@ use crate::snapshot::CookiePolicy;
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
+/// Browsers pass over an attribute with a longer value, and an earlier one of its name would count.
+const VALUE_BYTES_MAX: usize = 1024;
+
 /// What had to go from an answer, for the log of its app.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -90,30 +93,40 @@ fn starts_with_host(name: &[u8]) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(HOST))
 }
 
-/// Without Domain, and with a path within the mount; `mount` is empty for the whole host.
+/// Without Domain, and with one path, which lies within the mount; `mount` is empty for the whole host.
 fn within(cookie: &[u8], mount: &str) -> Fate {
-    let attributes = || cookie.split(|b| *b == b';').skip(1);
-    let path = attributes()
-        .filter_map(|attribute| value_of(attribute, b"path"))
-        .last();
-    let path_fits = mount.is_empty() || path.is_some_and(|path| holds(mount, path));
-    let has_domain = attributes().any(|attribute| value_of(attribute, b"domain").is_some());
-    if path_fits && !has_domain {
+    let mut parts = cookie.split(|b| *b == b';');
+    let pair = parts.next().unwrap_or_default();
+    let (mut paths, mut domains, mut path) = (0, 0, None);
+    for part in parts.clone() {
+        if let Some(given) = value_of(part, b"path") {
+            paths += 1;
+            path = Some(given);
+        }
+        domains += usize::from(value_of(part, b"domain").is_some());
+    }
+    let path = path.filter(|path| path.len() <= VALUE_BYTES_MAX && holds(mount, path));
+    let path_fits = if mount.is_empty() {
+        paths < 2
+    } else {
+        paths == 1 && path.is_some()
+    };
+    if path_fits && domains == 0 {
         return Fate::Keep;
     }
     let mut kept = Vec::with_capacity(cookie.len() + mount.len() + 8);
-    kept.extend_from_slice(cookie.split(|b| *b == b';').next().unwrap_or_default());
-    for attribute in attributes() {
-        let is_path = value_of(attribute, b"path").is_some();
-        if value_of(attribute, b"domain").is_some() || (is_path && !path_fits) {
-            continue;
+    kept.extend_from_slice(pair);
+    for part in parts {
+        let goes = value_of(part, b"domain").is_some() || value_of(part, b"path").is_some();
+        if !goes {
+            kept.push(b';');
+            kept.extend_from_slice(part);
         }
-        kept.push(b';');
-        kept.extend_from_slice(attribute);
     }
-    if !path_fits {
+    if paths > 0 || !mount.is_empty() {
+        let fallback = if mount.is_empty() { "/" } else { mount };
         kept.extend_from_slice(b"; Path=");
-        kept.extend_from_slice(mount.as_bytes());
+        kept.extend_from_slice(path.unwrap_or(fallback.as_bytes()));
     }
     Fate::Change(kept)
 }
@@ -127,8 +140,10 @@ fn value_of<'a>(attribute: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         .then(|| parts.next().unwrap_or_default().trim_ascii())
 }
 
-/// On whole segments, as browsers match paths.
+/// On whole segments, as browsers match paths; what does not begin with a slash is no path to them.
 fn holds(mount: &str, path: &[u8]) -> bool {
-    path.strip_prefix(mount.as_bytes())
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    path.first() == Some(&b'/')
+        && path
+            .strip_prefix(mount.as_bytes())
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }

@@ -24,43 +24,31 @@ const SIGNATURE_CHARACTERS: usize = 86;
 const KID_BYTES_MAX: usize = 64;
 
 /// Why a token proves nobody. `as_str` is what `stats` counts under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenError {
     /// Longer than `TOKEN_BYTES_MAX`.
-    #[error("too_long")]
     TooLong,
     /// Not three parts of base64url without padding, in its one spelling.
-    #[error("form")]
     Form,
     /// The header is no JSON of exactly `alg`, `typ` and `kid`.
-    #[error("header")]
     Header,
     /// Another algorithm than EdDSA.
-    #[error("algorithm")]
     Algorithm,
     /// Another type than the one expected.
-    #[error("type")]
     Type,
     /// No key of that name, or one that has ended.
-    #[error("key")]
     Key,
     /// The signature does not hold.
-    #[error("signature")]
     Signature,
     /// The payload is not what a token of ours says.
-    #[error("claims")]
     Claims,
     /// Signed by another issuer.
-    #[error("issuer")]
     Issuer,
     /// Meant for another site.
-    #[error("audience")]
     Audience,
     /// Issued in the future.
-    #[error("future")]
     Future,
     /// Ended, and for so long that nothing can hold it up.
-    #[error("ended")]
     Ended,
 }
 
@@ -83,6 +71,14 @@ impl TokenError {
         }
     }
 }
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for TokenError {}
 
 /// The public keys that session tokens may be signed with.
 #[derive(Clone, Default, PartialEq, Eq)]
