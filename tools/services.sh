@@ -2,11 +2,15 @@
 # Install the real programs that tests and benchmarks are run against, and say which are there.
 # Missing ones are a note at home and a failure where MERGEPOINT_REQUIRE_SERVICES=1 (.ci/run sets it).
 set -u
-programs=(nginx haproxy wrk h2load chromium git)
-packages=(nginx-light haproxy wrk nghttp2-client chromium git)
+programs=(nginx haproxy wrk h2load chromium git initdb)
+packages=(nginx-light haproxy wrk nghttp2-client chromium git postgresql)
+found() {
+  # Debian keeps PostgreSQL's own programs off PATH, one directory for each version.
+  PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" command -v "$1" >/dev/null
+}
 missing=()
 for i in "${!programs[@]}"; do
-  PATH="$PATH:/usr/sbin" command -v "${programs[$i]}" >/dev/null || missing+=("${packages[$i]}")
+  found "${programs[$i]}" || missing+=("${packages[$i]}")
 done
 if [ "${#missing[@]}" -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "==> installing ${missing[*]}"
@@ -14,7 +18,7 @@ if [ "${#missing[@]}" -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" =
 fi
 status=0
 for i in "${!programs[@]}"; do
-  if PATH="$PATH:/usr/sbin" command -v "${programs[$i]}" >/dev/null; then
+  if found "${programs[$i]}"; then
     echo "    real program: ${programs[$i]}"
   else
     echo "    missing: ${programs[$i]} (package ${packages[$i]})"
