@@ -177,6 +177,13 @@ def decode_ring(content: bytes) -> KeyRing:
     return KeyRing(keys)
 
 
+def own_like(descriptor: int, directory: Path) -> None:
+    """Give what root has just made to the owner of its directory, who has to read it."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def _decode_key(row: Any) -> Key:
     if not isinstance(row, dict) or set(row) != {"kid", "seed", "created", "not_after"}:
         raise ValueError("a key has kid, seed, created and not_after")
@@ -213,9 +220,12 @@ def _ending(key: Key, now_s: float, overlap_s: float | None) -> Key:
 def _locked(keys_dir: Path) -> Iterator[None]:
     """Hold the directory's lock; make the directory, and close it to others, on the way."""
     try:
+        new = not keys_dir.exists()
         keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys_dir.chmod(0o700)
         descriptor = os.open(keys_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if new:
+            own_like(descriptor, keys_dir.parent)
     except OSError as error:
         raise KeysRefused(f"{keys_dir}: {error.strerror}") from None
     try:
@@ -231,6 +241,7 @@ def _replace(path: Path, ring: KeyRing) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            own_like(file.fileno(), path.parent)
             file.write(encode_ring(ring))
             file.flush()
             os.fsync(file.fileno())

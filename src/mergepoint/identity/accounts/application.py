@@ -34,6 +34,7 @@ def application(environ: Mapping[str, str] | None = None, clock: Clock | None = 
     """
     settings = read(os.environ if environ is None else environ)
     accounts = open_accounts(settings, clock or SystemClock())
+    accounts.passwords.warm()
     with suppress(StoreLost):
         accounts.store.prepare()
     return assembled(accounts)

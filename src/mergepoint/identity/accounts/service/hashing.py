@@ -10,6 +10,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -33,8 +34,15 @@ class Hasher:
         )
         self._turns = threading.BoundedSemaphore(at_once_max)
         self._wait_s = wait_s
-        # Made with today's cost, so that an unknown user takes as long as a known one.
-        self._nobody = self._argon2.hash("nobody has this password")
+
+    @cached_property
+    def _nobody(self) -> str:
+        """A hash at today's cost, so that an unknown user takes as long as a known one."""
+        return self._argon2.hash("nobody has this password")
+
+    def warm(self) -> None:
+        """Make what `waste` needs, so that the first unknown user takes no longer than others."""
+        _ = self._nobody
 
     def hash(self, password: str) -> str:
         """Return the hash in PHC form; raise `Busy` when no turn came."""

@@ -46,6 +46,10 @@ class Passwords:
         self._hasher = hasher
         self._breached = breached
 
+    def warm(self) -> None:
+        """Do now what the first login would otherwise wait for."""
+        self._hasher.warm()
+
     def judge(self, password: str, user: str, name: str = "", email: str = "") -> list[Fault]:
         """Return everything that is wrong with a new password; nothing when it is good."""
         least = self._settings.password_length_min

@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from mergepoint.identity.accounts.store.errors import StoreLost, StoreRefused
+from mergepoint.identity.keys import own_like
 
 BUSY_S = 1.5
 """How long a statement waits for another process's lock."""
@@ -64,8 +65,8 @@ def prepare_sqlite(path: Path) -> None:
     """Make the file (0600) and switch it to WAL, once among all processes that start."""
     with locked_beside(path):
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            os.close(os.open(path, flags, 0o600))
+            if not path.exists():
+                _create(path)
             path.chmod(0o600)
             with closing(_connect(path)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -81,7 +82,9 @@ def locked_beside(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = path.with_name(f"{path.name}.lock")
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not name.exists():
+            _create(name)
+        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise StoreRefused(f"{path.parent}: {error.strerror}") from None
     try:
@@ -89,6 +92,12 @@ def locked_beside(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _create(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    own_like(descriptor, path.parent)
+    os.close(descriptor)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
