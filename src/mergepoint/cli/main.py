@@ -35,6 +35,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "scale": "Change how many processes an app has.",
         "stop": "Finish what is open and stop the site.",
     },
+    "Say who may do what": {
+        "users": "Add people and services, and change what they may do.",
+        "tokens": "Make, list and revoke API tokens.",
+        "keys": "List and rotate the keys of identity.",
+    },
     "Understand": {
         "routes": "List which path belongs to which app.",
         "explain": "Say which app answers a URL, and why.",
