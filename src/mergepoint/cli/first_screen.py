@@ -47,7 +47,17 @@ def _title(site: Site, ready_s: float) -> str:
 def _addresses(site: Site) -> Iterator[str]:
     for listener in site.listeners:
         label = "Admin" if listener.admin else "Site"
-        yield f"  {label:<{NAME_COLUMNS}}{paint(url_of(listener), 'link')}"
+        yield f"  {label:<{NAME_COLUMNS}}{paint(_people_url(site, listener), 'link')}"
+
+
+def _people_url(site: Site, listener: Listener) -> str:
+    """Return the address to open: where people log in, since a session belongs to one name."""
+    own = url_of(listener)
+    identity = site.identity
+    if identity is None or listener.admin or site.mode is not Mode.DEVELOPMENT:
+        return own
+    named = own.replace("://127.0.0.1", "://localhost")
+    return named if named == f"{identity.public_url}/" else own
 
 
 def url_of(listener: Listener) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def serve_for_people(asked: Invocation, *, port: int | None, watch: bool | None) -> int:
     """Serve under the development profile with the first screen and keys; return the exit code."""
     from mergepoint.assembly.serve import run_site
+    from mergepoint.cli.first_administrator import AdministratorLink
     from mergepoint.cli.keys import Keys
     from mergepoint.cli.manifest_watch import ManifestWatch
     from mergepoint.cli.run_reporter import RunReporter
@@ -27,24 +28,31 @@ def serve_for_people(asked: Invocation, *, port: int | None, watch: bool | None)
 
     keys = asked.interactive() and sys.stdout.isatty()
     reporter = RunReporter(SystemClock(), _frameworks, keys=keys, verbose=asked.verbosity > 0)
-    source = site_source(asked, "development", port, reporter.begin)
+    link = AdministratorLink(reporter, sys.stdout)
+
+    def begin(site: Site) -> None:
+        reporter.begin(site)
+        link.begin(site)
+
+    source = site_source(asked, "development", port, begin)
     site = source()
     manifest = ManifestWatch(site.file, site.run_dir, enabled=watch is not False)
     with Keys(site.run_dir, reporter, enabled=keys), manifest:
         again = after(site, source)
-        return _explained(lambda: run_site(again, reporter=reporter, watch=watch), site)
+        return _explained(lambda: run_site(again, reporter=link, watch=watch), site)
 
 
 def serve_for_programs(asked: Invocation, *, port: int | None) -> int:
     """Serve under the production profile with JSON lines on stdout; return the exit code."""
     from mergepoint.assembly.serve import run_site
+    from mergepoint.cli.first_administrator import AdministratorLink
     from mergepoint.supervisor.report import StreamReporter
 
-    source = site_source(asked, "production", port)
-    reporter = StreamReporter(sys.stdout, colour=False)
+    link = AdministratorLink(StreamReporter(sys.stdout, colour=False), sys.stderr)
+    source = site_source(asked, "production", port, link.begin)
     site = source()
     again = after(site, source)
-    return _explained(lambda: run_site(again, reporter=reporter, watch=False), site)
+    return _explained(lambda: run_site(again, reporter=link, watch=False), site)
 
 
 def site_source(

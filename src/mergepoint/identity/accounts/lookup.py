@@ -46,7 +46,15 @@ def claims_of(settings: AccountsSettings, user: str, clock: Clock) -> dict[str, 
     finally:
         store.close()
     now_s = clock.unix_s()
-    return session_claims(settings, person, sid="", issued_at=now_s, auth_at=now_s, amr=())
+    return session_claims(
+        settings,
+        person,
+        sid="",
+        issued_at=now_s,
+        ends_at=now_s + settings.session_life_s,
+        auth_at=now_s,
+        amr=(),
+    )
 
 
 def _nobody(
