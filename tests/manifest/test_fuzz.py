@@ -17,10 +17,14 @@ from hypothesis import strategies as st
 from mergepoint.core.errors import ManifestRefused
 from mergepoint.core.problems import Severity
 from mergepoint.edge.compile import compile_snapshot
+from mergepoint.edge.identity import EdgeKeys
+from mergepoint.identity.accounts.from_site import site_settings
 from mergepoint.manifest.load import inspect, load_site
 from mergepoint.manifest.settings import list_settings
 from mergepoint.manifest.site import Site
+from mergepoint.manifest.tables.access import GuardTable
 from mergepoint.manifest.tables.app import AppTable
+from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
 from mergepoint.manifest.tables.site import SiteTable
 
 TEXTS = [
@@ -62,9 +66,28 @@ TEXTS = [
     "https://0.0.0.0:443",
     "-1",
     "1e999",
+    "env:SECRET",
+    "env:",
+    "sqlite:///a.db",
+    "postgresql://a:b@c/d",
+    "user",
+    "role:admin",
+    "permission:tickets.*",
+    "tickets.*",
+    "*",
+    "/admin;x",
 ]
 NAMES = sorted(
-    {*AppTable.model_fields, *SiteTable.model_fields, "min", "max", "start", "auto"}
+    {*AppTable.model_fields, *SiteTable.model_fields, *IdentityTable.model_fields}
+    | {
+        *OidcTable.model_fields,
+        *RoleTable.model_fields,
+        *GuardTable.model_fields,
+        "min",
+        "max",
+        "start",
+        "auto",
+    }
     | {
         "memory",
         "cpu",
@@ -113,10 +136,24 @@ apps = st.builds(lambda kind, rest: {**kind, **rest}, kinds, app_tables) | app_t
 sites = (
     st.dictionaries(st.sampled_from(sorted(SiteTable.model_fields)), values, max_size=4) | values
 )
+identities = (
+    st.dictionaries(st.sampled_from(sorted(IdentityTable.model_fields)), values, max_size=4)
+    | values
+)
+roles = (
+    st.dictionaries(
+        st.sampled_from(["admin", "editor", "A"]),
+        st.dictionaries(st.sampled_from(sorted(RoleTable.model_fields)), values, max_size=2),
+        max_size=3,
+    )
+    | values
+)
 documents = st.fixed_dictionaries(
     {},
     optional={
         "site": sites,
+        "identity": identities,
+        "roles": roles,
         "apps": st.dictionaries(app_names, apps, max_size=4) | values,
         "profiles": st.dictionaries(app_names, values, max_size=2) | values,
         "extra": values,
@@ -162,7 +199,9 @@ def loaded(text: str, environ: dict[str, str]) -> Site | None:
                 assert any(p.severity is Severity.ERROR for p in refused.problems)
                 assert str(refused.problems[0]) in refused.message
             else:
-                compile_snapshot(found, {}, {}, 1, {}, b"x" * 32)
+                compile_snapshot(found, {}, {}, 1, {}, b"x" * 32, EdgeKeys("e1", b"x" * 32))
+                if found.identity is not None:
+                    site_settings(found).to_json()
                 assert all(p.severity is not Severity.ERROR for p in found.problems)
             list_settings(inspect(file, profile=profile, environ=environ))
         return found
@@ -189,6 +228,8 @@ def test_any_text_gives_a_site_or_a_refusal_and_nothing_else(text: str) -> None:
             ["PORT", "HOST", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "XDG_RUNTIME_DIR"]
             + [f"MERGEPOINT__SITE__{name.upper()}" for name in SiteTable.model_fields]
             + [f"MERGEPOINT__APPS__TICKETS__{name.upper()}" for name in AppTable.model_fields]
+            + [f"MERGEPOINT__IDENTITY__{name.upper()}" for name in IdentityTable.model_fields]
+            + ["MERGEPOINT__ROLES__ADMIN__PERMISSIONS", "SECRET"]
             + ["MERGEPOINT__", "MERGEPOINT__APPS", "MERGEPOINT__SITE__LIMITS__HEADERS_MAX"]
         ),
         st.one_of(st.sampled_from(TEXTS), values.map(toml_value)).filter(lambda t: "\0" not in t),

@@ -18,6 +18,7 @@ from mergepoint.identity.accounts.store.engine import parse_url, sqlite_path
 from mergepoint.identity.accounts.store.unit import Store
 
 NEAR_MAX = 5
+BEGIN = "mergepoint run   (shows the link of the first administrator)"
 
 
 class NobodyOfThatName(MergepointError):
@@ -33,10 +34,7 @@ def claims_of(settings: AccountsSettings, user: str, clock: Clock) -> dict[str, 
     """
     path = sqlite_path(parse_url(settings.database))
     if path is not None and not path.is_file():
-        raise NobodyOfThatName(
-            f"nobody has an account yet: there is no {path}",
-            next="mergepoint run   (shows the link of the first administrator)",
-        )
+        raise NobodyOfThatName(f"nobody has an account yet: there is no {path}", next=BEGIN)
     store = Store(settings.database, clock)
     try:
         people = People(store, settings)
@@ -64,5 +62,7 @@ def _nobody(
     if person is not None:
         return NobodyOfThatName(f"{user} is disabled and proves nobody", next=f"enable: {admin}")
     known = [one.user for one in people.search(limit=NEAR_MAX)]
-    said = f"; there are: {', '.join(known)}" if known else "; nobody has an account yet"
-    return NobodyOfThatName(f"nobody logs in as {user!r}{said}", next=f"add them: {admin}")
+    if not known:
+        return NobodyOfThatName("nobody has an account yet", next=BEGIN)
+    some = f"there are: {', '.join(known)}" + (", ..." if len(known) == NEAR_MAX else "")
+    return NobodyOfThatName(f"nobody logs in as {user!r}; {some}", next=f"add them: {admin}")
