@@ -193,6 +193,52 @@ fn cookies_are_found_and_removed_by_their_whole_name() {
     assert!(!alone.contains_key("cookie"));
 }
 
+/// The one list of what no client may send; `tests/edge_python/test_forwarding.py` holds `explain` to it.
+fn listed() -> std::collections::BTreeMap<String, Vec<String>> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../tests/golden/reserved_headers.json"
+    );
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_listed_name_and_beginning_is_removed() {
+    let golden = listed();
+    let names = golden["hop_by_hop"].iter().chain(&golden["names"]).cloned();
+    let begun = golden["prefixes"]
+        .iter()
+        .map(|start| format!("{start}anything"));
+    for name in names.chain(begun) {
+        let left = left_of_request(&[(&name, "x")]);
+        assert_eq!(left, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn no_name_is_removed_that_is_not_listed() {
+    let source = include_str!("../src/headers/names.rs");
+    let mut removed: Vec<&str> = Vec::new();
+    for function in source.split("fn is_").skip(1) {
+        let decides = ["hop_by_hop", "reserved"]
+            .iter()
+            .any(|name| function.starts_with(name));
+        let code = function
+            .lines()
+            .filter(|line| !line.trim().starts_with("//"));
+        let texts = code.flat_map(|line| line.split('"').skip(1).step_by(2));
+        if decides {
+            removed.extend(texts);
+        }
+    }
+    removed.sort_unstable();
+    let golden = listed();
+    let mut wanted: Vec<&str> = golden.values().flatten().map(String::as_str).collect();
+    wanted.sort_unstable();
+    assert!(wanted.len() > 60);
+    assert_eq!(removed, wanted);
+}
+
 proptest! {
     #[test]
     fn whatever_a_client_sends_nothing_reserved_is_left(
