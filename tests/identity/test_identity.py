@@ -6,7 +6,9 @@ import ast
 import copy
 import dataclasses
 import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -154,13 +156,61 @@ def test_the_host_and_the_package_mean_the_same_names() -> None:
 
 def sources() -> list[Path]:
     plain = [PACKAGE / f"{name}.py" for name in PLAIN]
-    return [*plain, *PACKAGE.glob("adapters/*.py"), PACKAGE / "verify.py"]
+    host = (ROOT / "src" / "mergepoint" / "host").glob("*.py")
+    return [*plain, *PACKAGE.glob("adapters/*.py"), PACKAGE / "verify.py", *host]
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_python_3_8_can_read_what_apps_import(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 8))
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    bases = [base for node in classes for base in node.bases]
+    assert not any(isinstance(base, ast.Subscript) for base in bases), "list[...] is of 3.9"
     assert "from __future__ import annotations" in path.read_text() or path.stem == "__init__"
+
+
+OLD = """
+import base64, importlib, json, pickle, runpy, sys
+boot = runpy.run_path(sys.argv[1], run_name="boot")
+boot["load_package"]()
+importlib.import_module("mergepoint_host.offer").register()
+shim = importlib.import_module("mergepoint_host.wsgi").WsgiShim
+importlib.import_module("mergepoint_host.together")
+from mergepoint.identity import of, requires
+import mergepoint.identity.verify
+
+@requires("a.b", role="x")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [of(environ).user.encode(), environ["REMOTE_USER"].encode()]
+
+def ask(**more):
+    heads = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SCRIPT_NAME": "",
+               "wsgi.url_scheme": "http", **more}
+    body = shim(app, True, set())(environ, lambda status, headers, error=None: heads.append(status))
+    return heads[0][:3] + " " + b"".join(body).decode().split(";")[0]
+
+print(ask(HTTP_MERGEPOINT_IDENTITY=sys.argv[2], HTTP_REMOTE_USER="ada"), ask(), sep="|")
+"""
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.12", "3.13"])
+def test_old_and_new_pythons_run_the_host_and_what_apps_import(
+    version: str, tmp_path: Path
+) -> None:
+    python = shutil.which(f"python{version}")
+    environ = {**os.environ, "PYENV_VERSION": version}  # which of its Pythons pyenv starts
+    if python is None or subprocess.run([python, "-V"], env=environ, check=False).returncode != 0:
+        pytest.skip(f"no Python {version} here")
+    (tmp_path / "old.py").write_text(OLD)
+    token = signed(claims("ada", permissions=["a.*"]))
+    done = subprocess.run(
+        [python, "-I", "-B", tmp_path / "old.py", ROOT / "src/mergepoint/host/boot.py", token],
+        capture_output=True, text=True, timeout=60, check=False, env=environ,
+    )  # fmt: skip
+
+    assert done.stdout == "200 adaada|401 this needs permission a.b or role x\n", done.stderr
 
 
 def test_importing_it_loads_nothing_but_the_standard_library() -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Environ = dict[str, Any]
     Headers = list[tuple[str, str]]
     WSGIApp = Callable[..., Iterable[bytes]]
+    Pieces = list[bytes]
+else:
+    Pieces = list  # Python 3.8 cannot subscript it
 
 WRITTEN_MEMORY_BYTES_MAX = 1 << 20
 """What `write()` may keep in memory on servers without one; the rest goes to a temporary file."""
@@ -193,7 +196,7 @@ class Exchange:
         return stacks.of_thread(self.thread)
 
 
-class Whole(list[bytes]):
+class Whole(Pieces):
     """An answer in one piece; the app's iterable is run to its end and closed once it is taken.
 
     Most servers close what they are given. Granian hands a list on and drops it, so that is when.
