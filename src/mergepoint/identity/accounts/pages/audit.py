@@ -19,6 +19,8 @@ from mergepoint.identity.accounts.service.audit import Entry
 
 PAGE_ROWS = 50
 DETAIL_CHARS_MAX = 300
+IDS = frozenset({"sid"})
+"""Ids that say nothing to people and are shown nowhere else."""
 BAD = frozenset(
     {
         Event.LOGIN_REFUSED,
@@ -82,6 +84,8 @@ def _in_words(detail: Mapping[str, Any]) -> str:
     """Return the detail of an entry in one line: names and values, lists with commas."""
     parts = []
     for name, value in detail.items():
+        if name in IDS:
+            continue
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if text and value is not None:
             parts.append(f"{name}: {text}")

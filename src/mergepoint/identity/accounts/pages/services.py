@@ -12,7 +12,7 @@ from mergepoint.identity.accounts.pages.door import Door
 from mergepoint.identity.accounts.pages.forms import Form
 from mergepoint.identity.accounts.pages.people import admin
 from mergepoint.identity.accounts.pages.routes import Route
-from mergepoint.identity.accounts.pages.tokens import create, listed, token_form
+from mergepoint.identity.accounts.pages.tokens import create, empty_form, listed, token_form
 from mergepoint.identity.accounts.service.errors import Refused, unknown
 from mergepoint.identity.accounts.service.person import SERVICE, Person
 
@@ -76,7 +76,7 @@ class ServicePages:
             "service.html",
             200 if form.ok else 422,
             service=owner,
-            form=form if made is None else Form(door.say),
+            form=form if made is None else empty_form(door),
             made=made,
             all_roles=sorted(door.settings.roles),
             **listed(door, owner),

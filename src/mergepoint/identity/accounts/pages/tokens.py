@@ -22,6 +22,7 @@ from mergepoint.identity.accounts.service.tokens import NewToken, TokenInfo
 
 DAY_S = 86400.0
 DAYS = (30, 90, 365)
+DAYS_USUAL = 90
 FOREVER = "forever"
 
 
@@ -47,7 +48,7 @@ class TokenPages:
         return door.page(
             "tokens.html",
             200 if form.ok else 422,
-            form=form if made is None else Form(door.say),
+            form=form if made is None else empty_form(door),
             made=made,
             **listed(door, person),
             token_revoke_url=lambda token: url_for("accounts.token_revoke", token=token),
@@ -64,7 +65,12 @@ def token_form(door: Door) -> Form:
     """Return the form for another token, empty before it was sent."""
     if request.method == "POST":
         return Form.sent(door.say, request.form, many=("scopes",))
-    return Form(door.say, {"life": "90"})
+    return empty_form(door)
+
+
+def empty_form(door: Door) -> Form:
+    """Return the form as it is before anything was typed."""
+    return Form(door.say, {"life": str(DAYS_USUAL)})
 
 
 def create(door: Door, form: Form, owner: Person) -> NewToken | None:
