@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 HOME = Path(__file__).resolve().parent.parent
 PACKAGE = "mergepoint"
 OFFERED = PACKAGE + ".identity"
-WITHHELD = ("accounts", "keys")
-"""Parts of `mergepoint.identity` that belong to the site, not to its apps."""
+PARTS = frozenset(
+    ("adapters", "cedar", "contract", "demand", "finding", "grants", "permissions", "refusal",
+     "subject", "verify")
+)  # fmt: skip
+"""What lies below `mergepoint.identity` for apps; the rest belongs to the site."""
 
 
 class Offer:
@@ -48,10 +51,8 @@ class Offer:
 
 def is_offered(name: str) -> bool:
     """Tell whether a full module name is one that apps may import; pure."""
-    below = name[len(OFFERED) :]
-    if not name.startswith(OFFERED) or below[:1] not in ("", "."):
-        return False
-    return below[1:].partition(".")[0] not in WITHHELD
+    below = name[len(OFFERED) + 1 :].partition(".")[0]
+    return name == OFFERED or (name.startswith(OFFERED + ".") and below in PARTS)
 
 
 def register() -> None:
