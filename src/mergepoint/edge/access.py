@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from mergepoint.edge.identity import access_doc
 from mergepoint.identity.guards import Verdict, held_permissions, judge, readings
@@ -19,6 +20,8 @@ from mergepoint.manifest.site import App, Site
 
 Claims = Mapping[str, Any]
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+NEXT_BYTES_MAX = 2048
+"""Longest way back that the edge gives to a login; a longer one is left out."""
 SIGNED = "<who asks, signed by the edge for this app>"
 
 
@@ -82,7 +85,9 @@ def judge_request(
 
 def _answer(verdict: Verdict, mount: str, target: str) -> str:
     if verdict is Verdict.NEEDS_PROOF:
-        login = f"303 to {mount}/login?next={target}"
+        encoded = quote(f"/{target.lstrip('/')}")
+        back = f"?next={encoded}" if len(encoded) <= NEXT_BYTES_MAX else ""
+        login = f"303 to {mount}/login{back}"
         return f"{login} for a browser; 401 identity.required for anything else"
     return "403 identity.forbidden" if verdict is Verdict.FORBIDDEN else ""
 
