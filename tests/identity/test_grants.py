@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mergepoint_testkit.services import unavailable
+from mergepoint_testkit.postgres import running_postgres
 from sqlalchemy import Engine, ForeignKey, create_engine, event, select
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from mergepoint.identity import ANONYMOUS, Identity, grants
@@ -53,7 +45,6 @@ class Vote(Base):
 
 
 table = grants.table.to_metadata(Base.metadata)
-START_S_MAX = 60.0
 TICKETS = range(1, 7)
 SLUGS = ("start", "1", "2")
 UPLOADS = tuple(uuid.UUID(int=number) for number in (1, 2, 1 << 127))
@@ -80,50 +71,9 @@ steps = st.lists(st.tuples(st.booleans(), holders, granted, targets), max_size=2
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a PostgreSQL of our own on a socket; stopped at the end."""
-    programs = {name: shutil.which(name) for name in ("initdb", "postgres")}
-    if None in programs.values():
-        unavailable(f"PostgreSQL's programs: {programs}")
-    home = tmp_path_factory.mktemp("pg")
-    yield from _postgres(home, {name: str(path) for name, path in programs.items()})
-
-
-def _postgres(home: Path, programs: dict[str, str]) -> Iterator[str]:
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        user = "nobody"
-        for place in (home, *home.parents[:2]):
-            place.chmod(0o755)
-        shutil.chown(home, user)
-        as_user = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups"]
-    data = home / "data"
-    initdb = [programs["initdb"], "-D", data, "-U", "tester", "-A", "trust", "--no-sync"]
-    subprocess.run([*as_user, *initdb], check=True, capture_output=True, timeout=120, cwd=home)
-    options = ["-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*as_user, programs["postgres"], "-D", data, *options], cwd=home, stderr=log, stdout=log
-        )
-    try:
-        url = f"postgresql+psycopg://tester@/postgres?host={home}"
-        wait_until_it_answers(url, process, home / "log")
-        yield url
-    finally:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(START_S_MAX)
-
-
-def wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    engine = create_engine(url)
-    deadline = time.monotonic() + START_S_MAX
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OperationalError), engine.connect():
-            engine.dispose()
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no answer within {START_S_MAX} s:\n{log.read_text()}")
+def postgres() -> Iterator[str]:
+    with running_postgres() as server:
+        yield server.url().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
