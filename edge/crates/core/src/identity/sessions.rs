@@ -14,10 +14,17 @@ use super::recent::Recent;
 /// Bytes at the end of a token that make its hash: a part of its signature, which differs where anything differs.
 const TAIL_BYTES: usize = 32;
 
+/// The end stands beside the claims, so that a look-up reads nothing else of them.
+#[derive(Debug, Clone)]
+struct Known {
+    exp_s: f64,
+    claims: Arc<Claims>,
+}
+
 /// Verified tokens.
 #[derive(Debug)]
 pub struct Sessions {
-    known: Recent<Box<str>, Arc<Claims>, TailHash>,
+    known: Recent<Box<str>, Known, TailHash>,
 }
 
 impl Sessions {
@@ -30,17 +37,18 @@ impl Sessions {
 
     /// The claims of a token that was verified before and has not ended for good.
     pub fn get(&mut self, token: &str, now_s: f64, stale_s: f64) -> Option<Arc<Claims>> {
-        let claims = self.known.get(token)?;
-        if claims.exp + stale_s <= now_s {
+        let known = self.known.copy(token)?;
+        if known.exp_s + stale_s <= now_s {
             self.known.remove(token);
             return None;
         }
-        Some(Arc::clone(claims))
+        Some(known.claims)
     }
 
     /// Remembers a token that was just verified.
     pub fn put(&mut self, token: &str, claims: Arc<Claims>) {
-        self.known.put(token.into(), claims);
+        let exp_s = claims.exp;
+        self.known.put(token.into(), Known { exp_s, claims });
     }
 
     /// Forgets everything: for when a key that verified is no longer among the keys.
