@@ -25,6 +25,7 @@ from starlette.routing import Route
 from mergepoint.identity import Identity
 from mergepoint.identity.adapters import bottle as on_bottle
 from mergepoint.identity.adapters import fastapi as on_fastapi
+from mergepoint.identity.adapters import flask as on_flask
 from mergepoint.identity.adapters import flask_login as on_flask_login
 from mergepoint.identity.adapters import pyramid as on_pyramid
 from mergepoint.identity.adapters import starlette as on_starlette
@@ -94,6 +95,48 @@ def test_an_app_s_own_users_are_found_by_identity_and_unknown_ones_refused() -> 
     assert ask_wsgi(app, "/members", ADA).body == "own-ada"
     assert ask_wsgi(app, "/me", BOB).body == "nobody"
     assert ask_wsgi(app, "/members", BOB).status == 403, "a login would lead back here for ever"
+
+
+def session_app() -> flask.Flask:
+    app = flask.Flask("sessions")
+    app.secret_key = "tests"
+    on_flask.guard_session(app)
+
+    @app.get("/keep")
+    def keep() -> str:
+        if "word" in flask.request.args:
+            flask.session["word"] = flask.request.args["word"]
+        return str(flask.session.get("word", "nothing"))
+
+    @app.get("/plain")
+    def plain() -> str:
+        return "plain"
+
+    return app
+
+
+def test_a_session_of_flask_never_passes_from_one_person_to_the_next() -> None:
+    app = session_app()
+
+    def keep(who: dict[str, str], cookie: str = "", path: str = "/keep") -> tuple[str, str]:
+        answer = ask_wsgi(app, path, {**who, **({"Cookie": cookie} if cookie else {})})
+        return answer.body, answer.headers.get("set-cookie", "").partition(";")[0]
+
+    _, begun = keep(NOBODY, path="/keep?word=basket")
+    assert keep(ADA, begun)[0] == "basket", "what began before the login goes on"
+    _, adas = keep(ADA, begun, "/keep?word=secret")
+    assert keep(ADA, adas)[0] == "secret"
+    assert keep(BOB, adas)[0] == "nothing"
+    assert keep(NOBODY, adas)[0] == "nothing"
+    _, bobs = keep(BOB, adas, "/keep?word=own")
+    assert keep(BOB, bobs)[0] == "own"
+    assert keep(ADA, bobs)[0] == "nothing"
+
+
+def test_a_page_that_uses_no_session_does_not_vary_by_cookie() -> None:
+    answer = ask_wsgi(session_app(), "/plain", ADA)
+
+    assert "vary" not in answer.headers and "set-cookie" not in answer.headers
 
 
 def pyramid_app() -> Callable[..., Any]:

@@ -37,7 +37,8 @@ def settings(**environ: str) -> Settings:
 
 def environ_of(path: str, headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the WSGI environ of a GET."""
-    environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": "", "SCRIPT_NAME": ""}
+    path, _, query = path.partition("?")
+    environ: dict[str, Any] = {"PATH_INFO": path, "QUERY_STRING": query, "SCRIPT_NAME": ""}
     for name, value in headers.items():
         environ["HTTP_" + name.upper().replace("-", "_")] = value
     environ["wsgi.input"] = io.BytesIO()
