@@ -6,12 +6,14 @@ Rule:   real accounts and, where a site must run, a real site; what a person rea
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ import pytest
 from mergepoint_testkit.peers import free_port
 from mergepoint_testkit.sites import RunningSite, command, end_site
 
+from mergepoint.cli.board import Board
+from mergepoint.cli.first_administrator import AdministratorLink, ask_accounts
+from mergepoint.cli.first_screen import first_screen
 from mergepoint.core.clock import SystemClock
 from mergepoint.core.errors import Exit
 from mergepoint.identity.accounts.caller import Caller
@@ -28,6 +33,7 @@ from mergepoint.identity.accounts.store.unit import Store
 from mergepoint.identity.keys import EDGE, SESSION, rotate_ring
 from mergepoint.manifest.load import load_site
 from mergepoint.manifest.site import Site
+from mergepoint.supervisor.report import LogLine, Progress, Step
 
 SECRET = "hunter2-of-the-provider"
 MANIFEST = """\
@@ -136,11 +142,12 @@ def test_an_unknown_or_disabled_name_is_an_error_with_the_next_step(
     disabled = cli("explain", "/", "--as", "alice")
 
     assert "error: nobody has an account yet" in nobody_yet.err
-    assert "next: mergepoint run" in nobody_yet.err
+    assert "next: mergepoint users add alice" in nobody_yet.err
     assert made == [], "a question makes no database"
     assert "error: nobody logs in as 'alcie'; there are: alice" in unknown.err
-    assert "/-/accounts/admin" in unknown.err
+    assert "next: mergepoint users list" in unknown.err
     assert "error: alice is disabled" in disabled.err
+    assert "next: mergepoint users enable alice" in disabled.err
     assert {nobody_yet.code, unknown.code, disabled.code} == {Exit.FAILED}
 
 
@@ -159,6 +166,71 @@ def test_accounts_stands_among_the_apps(cli: Any, manifest: Path) -> None:
     assert ("accounts", "/-/accounts") in [(row["app"], row["path"]) for row in routes]
     assert 'apps.accounts.at = ["/-/accounts"]' in settings
     assert "mergepoint.toml:5" in settings
+
+
+class Heard:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[Progress] = []
+        self.lines: list[LogLine] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.steps.append(progress)
+
+    def line(self, line: LogLine) -> None:
+        self.lines.append(line)
+
+
+STEPS = [
+    Progress(Step.READY, "hello", 0),
+    Progress(Step.READY, "accounts", 0),
+    Progress(Step.SITE_READY),
+    Progress(Step.READY, "accounts", 0),
+]
+
+
+def test_the_link_is_asked_for_once_when_site_and_accounts_serve(manifest: Path) -> None:
+    heard, stream = Heard(), io.StringIO()
+    link = AdministratorLink(heard, stream)
+    link.begin(load_site(manifest, profile="development", environ=os.environ))
+    for step in STEPS[:2]:
+        link.progress(step)
+    early = link.asking
+    link.progress(STEPS[2])
+    asking = link.asking
+    link.progress(STEPS[3])
+    assert asking is not None
+    asking.join(60)
+    again = ask_accounts(load_site(manifest, profile="development", environ=os.environ))
+
+    assert (early, link.asking, heard.steps) == (None, asking, STEPS)
+    assert stream.getvalue().count("/-/accounts/link/") == 1
+    assert len(again) == len(stream.getvalue().splitlines()), "nobody has used it"
+
+
+def test_no_link_is_shown_where_somebody_administers(manifest: Path) -> None:
+    add(manifest, "root", roles=["admin"])
+
+    assert ask_accounts(load_site(manifest, profile="development", environ=os.environ)) == []
+
+
+def test_a_link_that_cannot_be_made_is_told_with_its_reason(manifest: Path) -> None:
+    (manifest.parent / ".mergepoint").mkdir()
+    (manifest.parent / ".mergepoint" / "accounts.db").mkdir()
+    (line,) = ask_accounts(load_site(manifest, profile="development", environ=os.environ))
+
+    assert line.startswith("  The link of the first administrator could not be made: ")
+    assert SECRET not in line
+
+
+def test_the_first_screen_names_the_address_where_one_logs_in(manifest: Path) -> None:
+    site = load_site(manifest, profile="development", environ=os.environ)
+    bare = replace(site, identity=None)
+    shown = ["\n".join(first_screen(Board(one, 0.0), {}, 1.0, keys=False)) for one in (site, bare)]
+
+    assert "http://localhost:" in shown[0]
+    assert "http://127.0.0.1:" in shown[1]
 
 
 @pytest.fixture

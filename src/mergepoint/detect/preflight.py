@@ -47,7 +47,7 @@ def site_findings(site: Site) -> Iterator[tuple[str, Finding]]:
     """Yield app name and finding for a whole site; a pair of apps is reported once."""
     subjects: list[Subject] = []
     for name, app in site.apps.items():
-        if app.static is None and not app.kind.has_processes:
+        if app.builtin or (app.static is None and not app.kind.has_processes):
             continue
         if name in site.failures:
             continue

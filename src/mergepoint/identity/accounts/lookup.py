@@ -18,7 +18,6 @@ from mergepoint.identity.accounts.store.engine import parse_url, sqlite_path
 from mergepoint.identity.accounts.store.unit import Store
 
 NEAR_MAX = 5
-BEGIN = "mergepoint run   (shows the link of the first administrator)"
 
 
 class NobodyOfThatName(MergepointError):
@@ -34,13 +33,15 @@ def claims_of(settings: AccountsSettings, user: str, clock: Clock) -> dict[str, 
     """
     path = sqlite_path(parse_url(settings.database))
     if path is not None and not path.is_file():
-        raise NobodyOfThatName(f"nobody has an account yet: there is no {path}", next=BEGIN)
+        raise NobodyOfThatName(
+            f"nobody has an account yet: there is no {path}", next=f"mergepoint users add {user}"
+        )
     store = Store(settings.database, clock)
     try:
         people = People(store, settings)
         person = people.find(user)
         if person is None or person.disabled:
-            raise _nobody(settings, user, person, people)
+            raise _nobody(user, person, people)
     finally:
         store.close()
     now_s = clock.unix_s()
@@ -55,14 +56,13 @@ def claims_of(settings: AccountsSettings, user: str, clock: Clock) -> dict[str, 
     )
 
 
-def _nobody(
-    settings: AccountsSettings, user: str, person: Person | None, people: People
-) -> NobodyOfThatName:
-    admin = f"{settings.public_url}{settings.mount}/admin"
+def _nobody(user: str, person: Person | None, people: People) -> NobodyOfThatName:
     if person is not None:
-        return NobodyOfThatName(f"{user} is disabled and proves nobody", next=f"enable: {admin}")
+        following = f"mergepoint users enable {user}"
+        return NobodyOfThatName(f"{user} is disabled and proves nobody", next=following)
     known = [one.user for one in people.search(limit=NEAR_MAX)]
     if not known:
-        return NobodyOfThatName("nobody has an account yet", next=BEGIN)
+        following = f"mergepoint users add {user}"
+        return NobodyOfThatName("nobody has an account yet", next=following)
     some = f"there are: {', '.join(known)}" + (", ..." if len(known) == NEAR_MAX else "")
-    return NobodyOfThatName(f"nobody logs in as {user!r}; {some}", next=f"add them: {admin}")
+    return NobodyOfThatName(f"nobody logs in as {user!r}; {some}", next="mergepoint users list")
