@@ -6,6 +6,7 @@ Rule:   real databases in temporary directories; nothing of an app is imported h
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -28,16 +29,36 @@ TARGETS = {
     "code": "browse.wsgi:app",
 }
 Serve = Callable[..., Visitor]
+READING = ["tickets.read", "wiki.read", "code.read"]
+WRITING = [*READING, "tickets.edit", "wiki.edit", "code.push"]
+
+
+def person(user: str, name: str, permissions: list[str]) -> dict[str, object]:
+    """Return the claims of somebody who has logged in."""
+    email = f"{user}@example.org"
+    told = {"sub": f"s-{user}", "user": user, "name": name, "email": email, "kind": "person"}
+    return {**told, "permissions": permissions}
+
+
+PEOPLE = {
+    "tester": person("tester", "Tess Ter", WRITING),
+    "other": person("other", "", WRITING),
+    "reader": person("reader", "Rita <Reader>", READING),
+    "admin": person("admin", "Ad Min", ["*"]),
+}
+"""Who may come in; the empty name is everybody who has not logged in."""
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FORGE_")}
-    return {**kept, "FORGE_DATA": str(data), **more}
+    # The site gives every app the package; here it is found in the checkout.
+    told = {"PYTHONPATH": str(ROOT / "src"), "FORGE_TEST_PEOPLE": json.dumps(PEOPLE)}
+    return {**kept, **told, "FORGE_DATA": str(data), **more}
 
 
 @contextmanager
-def served(app: str, data: Path, prefix: str, **more: str) -> Iterator[int]:
-    """Run one app and lend its port."""
+def served(app: str, data: Path, prefix: str, **more: str) -> Iterator[dict[str, int]]:
+    """Run one app and lend its port for each of `PEOPLE`, and for nobody."""
     python = str(WIKI_PYTHON) if app == "wiki" else sys.executable
     script = str(Path(__file__).with_name("serve_app.py"))
     argv = [python, "-W", "error::ResourceWarning", script, str(FORGE / app), TARGETS[app], prefix]
@@ -46,7 +67,7 @@ def served(app: str, data: Path, prefix: str, **more: str) -> Iterator[int]:
     ) as process:
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline())
+            yield json.loads(process.stdout.readline())
         finally:
             process.terminate()
 
@@ -75,13 +96,13 @@ def serve(prepared: Path, prefix: str, tmp_path_factory: pytest.TempPathFactory)
     """Return a function that gives a new visitor to an app with the sample, started once."""
     data = tmp_path_factory.mktemp("data") / "forge"
     shutil.copytree(prepared, data, symlinks=True)
-    ports: dict[str, int] = {}
+    ports: dict[str, dict[str, int]] = {}
     with ExitStack() as running:
 
-        def visit(app: str) -> Visitor:
+        def visit(app: str, user: str = "") -> Visitor:
             if app not in ports:
                 ports[app] = running.enter_context(served(app, data, prefix))
-            return Visitor(ports[app], prefix)
+            return Visitor(ports[app][user], prefix)
 
         yield visit
 
@@ -91,22 +112,22 @@ def serve_empty(tmp_path: Path) -> Iterator[Serve]:
     """Return a function that gives a visitor to an app with a data directory of its own."""
     with ExitStack() as running:
 
-        def visit(app: str, data: Path = tmp_path, **more: str) -> Visitor:
-            return Visitor(running.enter_context(served(app, data, "", **more)))
+        def visit(app: str, data: Path = tmp_path, user: str = "", **more: str) -> Visitor:
+            return Visitor(running.enter_context(served(app, data, "", **more))[user])
 
         yield visit
 
 
 @pytest.fixture
 def tickets(serve: Serve) -> Visitor:
-    """Return a visitor to the tickets."""
-    return serve("tickets")
+    """Return a visitor to the tickets who may edit them."""
+    return serve("tickets", "tester")
 
 
 @pytest.fixture
 def wiki(serve: Serve) -> Visitor:
-    """Return a visitor to the wiki."""
-    return serve("wiki")
+    """Return a visitor to the wiki who may write it."""
+    return serve("wiki", "tester")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Build the Bottle application: routes, errors, headers.
 
-Place:  wsgi -> [app] -> pages, api
+Place:  wsgi -> [app] -> pages, api, hosting
 Rule:   paths inside repositories are read from the raw address: they may be any bytes.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from bottle import Bottle, HTTPError, HTTPResponse, redirect, request
 
 from browse import api
+from browse.hosting import Hosting
 from browse.pages import RepositoryPages
 from browse.rendering import Rendering, add_security_headers, addresses
 from browse.repositories import Listed, Missing, default_ref, listed, opened, resolve
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> Bottle:
     directory = settings.repositories
     render = Rendering(settings)
     pages = RepositoryPages(render)
+    git = Hosting(settings)
     views = {
         "at": pages.at,
         "raw": pages.raw,
@@ -51,6 +53,14 @@ def create_app(settings: Settings | None = None) -> Bottle:
     @app.get("/api/recent")
     def recent() -> dict[str, object]:
         return api.recent(directory, addresses())
+
+    @app.get("/<name>/info/refs")
+    def refs(name: str) -> HTTPResponse:
+        return git.refs(name, request.environ, request.query.get("service", ""))
+
+    @app.post("/<name>/<service:re:git-(?:upload|receive)-pack>")
+    def exchange(name: str, service: str) -> HTTPResponse:
+        return git.exchange(name, request.environ, service)
 
     @app.get("/<name>")
     @app.get("/<name>/")

@@ -31,12 +31,16 @@ class Missing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One entry of the directory; `trouble` says why it cannot be opened, empty when it can."""
+    """One entry of the directory; `trouble` says why it cannot be opened, empty when it can.
+
+    `bare` tells that it is nobody's working copy, so that branches may move under it.
+    """
 
     name: str
     path: Path
     description: str = ""
     trouble: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def _look_at(entry: Path) -> Listed:
     name = entry.name.removesuffix(".git")
     try:
         with Repo(str(entry)) as repo:
-            return Listed(name, entry, _description(repo))
+            return Listed(name, entry, _description(repo), bare=bool(repo.bare))
     except UNREADABLE:
         return Listed(name, entry, trouble="there is no Git history at its place.")
 

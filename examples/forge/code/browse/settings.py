@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,22 @@ FORGE = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`repositories` is a directory of repositories, or of links to them."""
+    """`repositories` is a directory of repositories, or of links to them; `git` a program."""
 
     repositories: Path
     shell: Path
+    git: str = "git"
+    path: str = os.defpath
 
     @classmethod
     def from_environment(cls) -> Settings:
         """Read ``FORGE_DATA`` and ``FORGE_SHELL``; both default to the directory of the example."""
         data = Path(os.environ.get("FORGE_DATA", FORGE / ".mergepoint" / "forge"))
         shell = Path(os.environ.get("FORGE_SHELL", FORGE / "shell"))
-        return cls(repositories=data.resolve() / "repositories", shell=shell.resolve())
+        path = os.environ.get("PATH", os.defpath)
+        git = shutil.which("git", path=path) or "git"
+        repositories = data.resolve() / "repositories"
+        return cls(repositories=repositories, shell=shell.resolve(), git=git, path=path)
 
 
 def read_shell(shell: Path, current: str) -> dict[str, Any]:
