@@ -33,18 +33,18 @@ READING = ["tickets.read", "wiki.read", "code.read"]
 WRITING = [*READING, "tickets.edit", "wiki.edit", "code.push"]
 
 
-def person(user: str, name: str, permissions: list[str]) -> dict[str, object]:
+def person(user: str, name: str, permissions: list[str], *roles: str) -> dict[str, object]:
     """Return the claims of somebody who has logged in."""
     email = f"{user}@example.org"
     told = {"sub": f"s-{user}", "user": user, "name": name, "email": email, "kind": "person"}
-    return {**told, "permissions": permissions}
+    return {**told, "permissions": permissions, "roles": roles}
 
 
 PEOPLE = {
     "tester": person("tester", "Tess Ter", WRITING),
     "other": person("other", "", WRITING),
     "reader": person("reader", "Rita <Reader>", READING),
-    "admin": person("admin", "Ad Min", ["*"]),
+    "admin": person("admin", "Ad Min", ["*"], "admin"),
 }
 """Who may come in; the empty name is everybody who has not logged in."""
 

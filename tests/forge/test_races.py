@@ -12,12 +12,12 @@ WRITERS = 8
 
 def test_of_many_edits_of_one_ticket_exactly_one_is_saved(tickets: Visitor) -> None:
     form = tickets.get("/new")
-    made = tickets.submit(form, "title", title="Raced for", author="tester").location
+    made = tickets.submit(form, "title", title="Raced for").location
     number = made.rpartition("/")[2]
     opened = tickets.get(f"/{number}/edit")
 
     def edit(writer: int) -> int:
-        return tickets.submit(opened, "title", body=f"from {writer}", author="tester").status
+        return tickets.submit(opened, "title", body=f"from {writer}").status
 
     with ThreadPoolExecutor(WRITERS) as pool:
         statuses = Counter(pool.map(edit, range(WRITERS)))
@@ -27,11 +27,11 @@ def test_of_many_edits_of_one_ticket_exactly_one_is_saved(tickets: Visitor) -> N
 
 def test_of_many_comments_none_is_lost(tickets: Visitor) -> None:
     form = tickets.get("/new")
-    made = tickets.submit(form, "title", title="Talked over", author="tester").location
+    made = tickets.submit(form, "title", title="Talked over").location
     page = tickets.request("GET", made)
 
     def say(writer: int) -> int:
-        return tickets.submit(page, "body", body=f"word number {writer}!", author="tester").status
+        return tickets.submit(page, "body", body=f"word number {writer}!").status
 
     with ThreadPoolExecutor(WRITERS) as pool:
         statuses = Counter(pool.map(say, range(WRITERS)))
@@ -45,7 +45,7 @@ def test_of_many_edits_of_one_wiki_page_exactly_one_is_saved(wiki: Visitor) -> N
     opened = wiki.get("/page/weather-station/edit")
 
     def edit(writer: int) -> int:
-        fields = {"body": f"from {writer}\n", "author": "tester", "save": ""}
+        fields = {"body": f"from {writer}\n", "save": ""}
         return wiki.submit(opened, "title", **fields).status
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -60,7 +60,7 @@ def test_of_many_who_begin_the_same_page_exactly_one_does(wiki: Visitor) -> None
     opened = wiki.get("/new")
 
     def write(writer: int) -> int:
-        fields = {"title": f"Begun{wiki.prefix.strip('/')}", "body": f"{writer}", "author": "me"}
+        fields = {"title": f"Begun{wiki.prefix.strip('/')}", "body": f"{writer}"}
         return wiki.submit(opened, "title", save="", **fields).status
 
     with ThreadPoolExecutor(WRITERS) as pool:

@@ -15,7 +15,7 @@ BODY_CHARS_MAX = 20_000
 def write(visitor: Visitor, title: str, **typed: str) -> Page:
     """Create a ticket through its form and return the page it leads to."""
     form = visitor.get("/new")
-    answer = visitor.submit(form, "title", title=title, **{"author": "tester", **typed})
+    answer = visitor.submit(form, "title", title=title, **typed)
     assert answer.status == 303, answer.text
     return visitor.request("GET", answer.location)
 
@@ -33,10 +33,21 @@ def test_a_new_ticket_is_shown_with_what_was_typed(tickets: Visitor) -> None:
     assert "bug" in page.document().words()
 
 
-def test_the_handle_is_remembered_for_the_next_form(tickets: Visitor) -> None:
-    write(tickets, "First of two", author="gardener")
+def test_who_writes_is_who_has_logged_in_whatever_is_typed(serve) -> None:  # type: ignore[no-untyped-def]
+    page = write(serve("tickets", "tester"), "Whose is this", author="gardener")
+    number = number_of(page)
+    other = serve("tickets", "other")
+    other.submit(other.get(f"/{number}"), "body", then="close", body="Mine.", author="gardener")
 
-    assert tickets.get("/new").form("title").values()["author"] == "gardener"
+    seen = serve("tickets").get(f"/{number}")
+    words = seen.document().words()
+    assert "opened by Tess Ter" in words
+    assert "Tess Ter tester wrote" in words
+    assert "other commented" in words
+    assert "other closed this" in words
+    assert "gardener" not in words
+    told = serve("tickets").get("/api/tickets?state=all&q=whose").json["items"][0]
+    assert (told["author"], told["author_name"]) == ("tester", "Tess Ter")
 
 
 @pytest.mark.parametrize(
@@ -45,15 +56,13 @@ def test_the_handle_is_remembered_for_the_next_form(tickets: Visitor) -> None:
         ({"title": "   "}, "title", "needs a title"),
         ({"title": "x" * (TITLE_CHARS_MAX + 1)}, "title", "has 161 characters"),
         ({"title": "Long", "body": "y" * (BODY_CHARS_MAX + 1)}, "body", "at most 20,000 fit"),
-        ({"title": "Who", "author": ""}, "author", "Say who you are"),
-        ({"title": "Who", "author": "No Spaces!"}, "author", "small letters"),
         ({"title": "Who", "assignee": "<b>"}, "assignee", "small letters"),
     ],
 )
 def test_a_wrong_field_says_so_beside_it_and_keeps_everything(
     tickets: Visitor, typed: dict[str, str], field: str, says: str
 ) -> None:
-    sent = {"title": "Fine", "body": "kept text", "author": "tester", **typed}
+    sent = {"title": "Fine", "body": "kept text", **typed}
 
     page = tickets.submit(tickets.get("/new"), "title", **sent)
 
@@ -67,9 +76,9 @@ def test_a_wrong_field_says_so_beside_it_and_keeps_everything(
 def test_two_people_editing_one_ticket_lose_nothing(tickets: Visitor) -> None:
     number = number_of(write(tickets, "Shared", body="start"))
     mine, other = tickets.get(f"/{number}/edit"), tickets.get(f"/{number}/edit")
-    tickets.submit(other, "title", title="Shared", body="theirs", author="other")
+    tickets.submit(other, "title", title="Shared", body="theirs")
 
-    page = tickets.submit(mine, "title", title="Shared", body="mine", author="me")
+    page = tickets.submit(mine, "title", title="Shared", body="mine")
 
     assert page.status == 409
     assert page.form("title").values()["body"] == "mine"
@@ -86,7 +95,7 @@ def test_a_comment_does_not_make_an_open_edit_form_old(tickets: Visitor) -> None
     number = number_of(write(tickets, "Talked about"))
     form = tickets.get(f"/{number}/edit")
     page = tickets.get(f"/{number}")
-    tickets.submit(page, "body", body="a word in between", author="other")
+    tickets.submit(page, "body", body="a word in between")
 
     assert tickets.submit(form, "title", body="edited").status == 303
 
@@ -201,8 +210,8 @@ def test_a_form_without_the_secret_of_this_browser_changes_nothing(tickets: Visi
     stranger = Visitor(tickets.port, tickets.prefix)
     token = tickets.get("/new").form("title").values()["csrf"]
 
-    without = tickets.post("/new", {"title": "Forged", "author": "x"})
-    borrowed = stranger.post("/new", {"title": "Forged", "author": "x", "csrf": token})
+    without = tickets.post("/new", {"title": "Forged"})
+    borrowed = stranger.post("/new", {"title": "Forged", "csrf": token})
 
     assert (without.status, borrowed.status) == (403, 403)
     assert tickets.get("/api/tickets").json["total"] == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +10,7 @@ from mergepoint_testkit.visitor import Page, Visitor
 
 def write(visitor: Visitor, title: str, body: str = "Text.", **typed: str) -> Page:
     """Write a new page through its form and return the page it leads to."""
-    sent = {"title": title, "body": body, "author": "tester", **typed}
+    sent = {"title": title, "body": body, **typed}
     answer = visitor.submit(visitor.get("/new"), "title", save="", **sent)
     assert answer.status == 302, answer.text
     return visitor.request("GET", answer.location)
@@ -86,9 +85,9 @@ def test_saving_without_a_change_makes_no_version(wiki: Visitor) -> None:
 def test_two_people_editing_one_page_lose_nothing(wiki: Visitor) -> None:
     write(wiki, "Shared page", "start\n")
     mine, other = wiki.get("/page/shared-page/edit"), wiki.get("/page/shared-page/edit")
-    wiki.submit(other, "title", body="theirs\n", author="other", save="")
+    wiki.submit(other, "title", body="theirs\n", save="")
 
-    page = wiki.submit(mine, "title", body="mine\n", author="me", save="")
+    page = wiki.submit(mine, "title", body="mine\n", save="")
 
     assert page.status == 409
     assert page.form("title").values()["body"] == "mine\n"
@@ -102,16 +101,14 @@ def test_two_people_editing_one_page_lose_nothing(wiki: Visitor) -> None:
 def test_a_new_page_over_an_existing_one_is_a_conflict_too(wiki: Visitor) -> None:
     form = wiki.get("/new")
 
-    page = wiki.submit(form, "title", title="Home", body="mine", author="me", save="")
+    page = wiki.submit(form, "title", title="Home", body="mine", save="")
 
     assert page.status == 409
     assert page.form("title").values()["body"] == "mine"
 
 
 def test_a_preview_shows_the_text_and_saves_nothing(wiki: Visitor) -> None:
-    page = wiki.submit(
-        wiki.get("/new"), "title", title="Draft", body="**bold**", author="me", preview=""
-    )
+    page = wiki.submit(wiki.get("/new"), "title", title="Draft", body="**bold**", preview="")
 
     assert "<strong>bold</strong>" in page.text
     assert page.form("title").values()["body"] == "**bold**"
@@ -131,14 +128,13 @@ def test_a_page_nobody_wrote_invites_to_write_it(wiki: Visitor) -> None:
         ({"title": ""}, "A page needs a title"),
         ({"title": "???"}, "at least one letter"),
         ({"title": "x" * 161}, "at most 160 characters"),
-        ({"author": "Bad Name"}, "small letters"),
         ({"body": "x" * 100_001}, "at most 100000 characters"),
     ],
 )
 def test_a_wrong_field_says_so_and_keeps_everything(
     wiki: Visitor, typed: dict[str, str], says: str
 ) -> None:
-    sent = {"title": "Fine", "body": "kept\n", "author": "tester", **typed}
+    sent = {"title": "Fine", "body": "kept\n", **typed}
 
     page = wiki.submit(wiki.get("/new"), "title", save="", **sent)
 
@@ -167,7 +163,7 @@ def test_what_people_write_never_becomes_code(wiki: Visitor) -> None:
 def test_a_file_is_kept_and_handed_out_as_a_download(wiki: Visitor) -> None:
     page = write(wiki, "With files")
     data = b"<script>alert(1)</script>\x00\xff"
-    answer = wiki.submit(page, "file", {"file": ("notes & more.html", data)}, author="tester")
+    answer = wiki.submit(page, "file", {"file": ("notes & more.html", data)})
     assert answer.status == 302, answer.text
 
     link = next(a for a in wiki.get("/page/with-files").document().addresses("a") if "notes" in a)
@@ -182,7 +178,7 @@ def test_a_file_is_kept_and_handed_out_as_a_download(wiki: Visitor) -> None:
 def test_a_file_that_is_too_large_is_refused_in_words(wiki: Visitor) -> None:
     page = write(wiki, "Heavy")
 
-    answer = wiki.submit(page, "file", {"file": ("a.bin", b"0" * 1_100_000)}, author="tester")
+    answer = wiki.submit(page, "file", {"file": ("a.bin", b"0" * 1_100_000)})
 
     assert answer.status == 422
     assert "a file may have up to 1,024 KB" in answer.text
@@ -191,7 +187,7 @@ def test_a_file_that_is_too_large_is_refused_in_words(wiki: Visitor) -> None:
 def test_a_file_name_cannot_climb(wiki: Visitor) -> None:
     page = write(wiki, "Climbing")
 
-    wiki.submit(page, "file", {"file": ("../../settings.py", b"x")}, author="tester")
+    wiki.submit(page, "file", {"file": ("../../settings.py", b"x")})
 
     files = [a for a in wiki.get("/page/climbing").document().addresses("a") if "/files/" in a]
     assert files == [f"{wiki.prefix}/page/climbing/files/settings.py"]
@@ -207,7 +203,7 @@ def test_search_finds_titles_first_and_beginnings(wiki: Visitor) -> None:
 
 
 def test_a_form_without_the_secret_of_this_browser_changes_nothing(wiki: Visitor) -> None:
-    fields = {"title": "Forged", "body": "x", "author": "x", "base": "0", "save": ""}
+    fields = {"title": "Forged", "body": "x", "base": "0", "save": ""}
 
     page = wiki.post("/new", fields)
 
@@ -216,11 +212,31 @@ def test_a_form_without_the_secret_of_this_browser_changes_nothing(wiki: Visitor
     assert wiki.get("/page/forged").status == 404
 
 
-def test_the_admin_works_at_its_mount_with_its_styles(wiki: Visitor) -> None:
-    asked = wiki.get("/admin/", follow=True)
-    assert asked.status == 200
-    assert asked.address.startswith(f"{wiki.prefix}/admin/login/")
-    styles = [a for a in asked.document().addresses("link") if a.endswith(".css")]
+def test_who_writes_is_who_has_logged_in_whatever_is_typed(serve) -> None:  # type: ignore[no-untyped-def]
+    page = write(serve("wiki", "tester"), "Whose page", author="gardener")
+    other = serve("wiki", "other")
+    form = other.request("GET", f"{page.address}/edit")
+    other.submit(form, "title", body="More.", author="gardener", save="")
+
+    history = serve("wiki").request("GET", f"{page.address}/history").document().words()
+    assert "Tess Ter (tester)" in history
+    assert "other" in history
+    assert "gardener" not in history
+    assert "by other" in serve("wiki").request("GET", page.address).document().words()
+
+
+def test_pages_of_older_versions_keep_their_writers(serve) -> None:  # type: ignore[no-untyped-def]
+    words = serve("wiki").get("/page/getting-started/history").document().words()
+
+    assert "maintainer" in words
+
+
+def test_the_admin_has_its_styles_at_its_mount(serve) -> None:  # type: ignore[no-untyped-def]
+    wiki = serve("wiki", "admin")
+    page = wiki.get("/admin/pages/page/")
+    assert page.status == 200
+    assert "Getting started" in page.text
+    styles = [a for a in page.document().addresses("link") if a.endswith(".css")]
 
     assert styles
     for address in styles:
@@ -228,16 +244,15 @@ def test_the_admin_works_at_its_mount_with_its_styles(wiki: Visitor) -> None:
         assert wiki.request("GET", address).status == 200
 
 
-def test_the_prepared_account_opens_the_admin(serve, prepared: Path) -> None:  # type: ignore[no-untyped-def]
-    wiki = serve("wiki")
-    user, password = (prepared / "wiki" / "admin-password").read_text().split()
-    login = wiki.get("/admin/login/")
+def test_the_admin_is_for_administrators_of_the_site(serve) -> None:  # type: ignore[no-untyped-def]
+    stranger, writer = serve("wiki"), serve("wiki", "tester")
+    asked = stranger.get("/admin/pages/page/")
+    login = stranger.request("GET", asked.location)
+    refused = writer.get("/admin/pages/page/", follow=True)
 
-    wiki.submit(login, "username", username=user, password=password)
-
-    page = wiki.get("/admin/pages/page/")
-    assert page.status == 200
-    assert "Getting started" in page.text
+    assert login.location.startswith("/-/accounts/login?next=")
+    assert refused.status == 403
+    assert "Not for everybody" in refused.text
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from bottle import HTTPError, HTTPResponse, request, response
 from jinja2 import Environment, FileSystemLoader
 
 from browse.addresses import Addresses
+from browse.people import visitor
 from browse.settings import Settings, read_shell
+from mergepoint.identity import of
 
 log = logging.getLogger("browse")
 SECURITY_HEADERS = {
@@ -38,13 +41,16 @@ class Rendering:
         self._templates = Environment(
             loader=FileSystemLoader(places), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.globals["shell"] = read_shell(settings.shell, "code")
+        self._shell = read_shell(settings.shell, "code")
+        self._templates.globals["shell"] = self._shell
         self._templates.filters.update(text=text, day=day, moment=moment, size=size, short=short)
 
     def page(self, template: str, **values: object) -> str:
         """Return the page for the request at hand."""
         response.content_type = "text/html; charset=utf-8"
-        return self._templates.get_template(template).render(to=addresses(), **values)
+        shown = visitor(self._shell, of(request), here())
+        template_ = self._templates.get_template(template)
+        return template_.render(to=addresses(), visitor=shown, **values)
 
     def error(self, error: HTTPError) -> str:
         """Return the error page, for Bottle's doorway; unknown errors are logged."""
@@ -68,11 +74,21 @@ def addresses() -> Addresses:
     return Addresses(mount.encode("latin-1").decode("utf-8", "replace"))
 
 
+def here() -> str:
+    """Return the address of the page at hand, for coming back to it after a login."""
+    raw: str = request.environ.get("bottle.raw_path", request.environ["PATH_INFO"])
+    path = request.environ.get("SCRIPT_NAME", "") + raw
+    query = request.query_string
+    return quote(path.encode("latin-1"), safe="/") + (f"?{query}" if query else "")
+
+
 def add_security_headers(answer: HTTPResponse | None = None) -> None:
     """Give the answer the headers that keep a browser from doing more than it should."""
     target = answer or response
     for name, value in SECURITY_HEADERS.items():
         target.headers.setdefault(name, value)
+    if not of(request).anonymous:
+        target.headers.setdefault("Cache-Control", "private, no-cache")
 
 
 def text(value: bytes) -> str:

@@ -16,8 +16,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from jinja2 import Environment, FileSystemLoader
 
+from mergepoint.identity import of
 from portal import marking
 from portal.asking import Asking, News
+from portal.people import visitor
 from portal.settings import Settings, read_shell
 
 log = logging.getLogger("portal")
@@ -53,8 +55,8 @@ class Front:
         self._shell = read_shell(settings.shell, "front")
         self._templates.globals["shell"] = self._shell
         self._templates.filters.update(marked=marking.marked, day=marking.day)
-        self._apps = [app for app in self._shell["apps"] if "api" in app]
-        self._asking = Asking(settings.site_url, {app["name"]: app["api"] for app in self._apps})
+        apis = {app["name"]: app["api"] for app in self._shell["apps"] if "api" in app}
+        self._asking = Asking(settings.site_url, apis, settings.token)
         self._news = News(self._asking)
         files = sorted((settings.shell / "static").iterdir())
         # Read once: these few files are the whole list of names that can be asked for.
@@ -69,10 +71,12 @@ class Front:
             status, kind, body = self._answer(method, environ)
         except Exception:
             log.exception("cannot answer %s", environ.get("PATH_INFO"))
-            status, kind, body = self._error(HTTPStatus.INTERNAL_SERVER_ERROR)
+            status, kind, body = self._error(environ, HTTPStatus.INTERNAL_SERVER_ERROR)
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), *SECURITY_HEADERS]
         if kind != HTML:
             headers.append(("Cache-Control", "public, max-age=3600"))
+        elif not of(environ).anonymous:
+            headers.append(("Cache-Control", "private, no-cache"))
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", "GET, HEAD"))
         start_response(f"{status.value} {status.phrase}", headers)
@@ -81,36 +85,51 @@ class Front:
     def _answer(self, method: str, environ: WSGIEnvironment) -> Answer:
         path = environ.get("PATH_INFO", "")
         if method not in {"GET", "HEAD"}:
-            return self._error(HTTPStatus.METHOD_NOT_ALLOWED)
+            return self._error(environ, HTTPStatus.METHOD_NOT_ALLOWED)
         if path in {"", "/"}:
-            return self._page("start.html", news=self._news.newest(), apps=self._apps)
+            news = self._news.newest()
+            return self._page(environ, "start.html", news=news, apps=self._apps_for(environ))
         if path == "/search":
-            return self._search(environ.get("QUERY_STRING", ""))
+            return self._search(environ)
         if path in self._files:
             kind, body = self._files[path]
             return HTTPStatus.OK, kind, body
-        return self._error(HTTPStatus.NOT_FOUND)
+        return self._error(environ, HTTPStatus.NOT_FOUND)
 
-    def _search(self, query_string: str) -> Answer:
-        asked = parse_qs(query_string, max_num_fields=20).get("q", [""])[0]
+    def _search(self, environ: WSGIEnvironment) -> Answer:
+        asked = parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=20).get("q", [""])[0]
         words = asked.replace("\x00", "").strip()[:QUERY_CHARS_MAX]
         found = self._asking.all("search", {"q": words}) if words else {}
         hits = sum(len(answer.items) for answer in found.values())
         values: dict[str, Any] = {"words": words, "found": found, "hits": hits}
-        return self._page("search.html", apps=self._apps, quoted=quote(words), **values)
+        values["apps"] = self._apps_for(environ)
+        return self._page(environ, "search.html", quoted=quote(words), **values)
 
-    def _error(self, status: HTTPStatus) -> Answer:
+    def _apps_for(self, environ: WSGIEnvironment) -> list[dict[str, str]]:
+        """Return the apps to tell of, without those that are closed to whoever asks."""
+        shown = visitor(self._shell, of(environ), "/")["apps"]
+        return [app for app in shown if "api" in app]
+
+    def _error(self, environ: WSGIEnvironment, status: HTTPStatus) -> Answer:
         titles = {404: "Nothing here", 405: "Not in this way", 500: "Something broke here"}
         detail = "The address may have been mistyped, or the page has moved."
         if status.value >= 500:
             detail = "It was our fault and has been logged. Please try again."
         told = {"status": status.value, "title": titles[status.value], "detail": detail}
-        _, kind, body = self._page("shell/error.html", error={**told, "home": "/"})
+        _, kind, body = self._page(environ, "shell/error.html", error={**told, "home": "/"})
         return status, kind, body
 
-    def _page(self, template: str, **values: Any) -> Answer:
-        html = self._templates.get_template(template).render(**values)
+    def _page(self, environ: WSGIEnvironment, template: str, **values: Any) -> Answer:
+        shown = visitor(self._shell, of(environ), here(environ))
+        html = self._templates.get_template(template).render(visitor=shown, **values)
         return HTTPStatus.OK, HTML, html.encode()
+
+
+def here(environ: WSGIEnvironment) -> str:
+    """Return the address of the page at hand, for coming back to it after a login; pure."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    query = environ.get("QUERY_STRING", "")
+    return (quote(path.encode("latin-1"), safe="/") or "/") + (f"?{query}" if query else "")
 
 
 def _type(file: Path) -> str:

@@ -54,9 +54,16 @@ class _Kept:
 
 
 class Asking:
-    """Asks apps at `site_url`; `apis` holds the path of each app's JSON by name."""
+    """Asks apps at `site_url`; `apis` holds the path of each app's JSON by name.
 
-    def __init__(self, site_url: str, apis: Mapping[str, str]) -> None:
+    With `token` it asks as the service of that name: what one sees here does not depend on who
+    looks, so the site lets in only those who may read it all.
+    """
+
+    def __init__(self, site_url: str, apis: Mapping[str, str], token: str = "") -> None:
+        self._headers = {"Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._site = urlsplit(site_url)
         self._apis = dict(apis)
         self._places = {name: threading.BoundedSemaphore(ASKED_AT_ONCE_MAX) for name in apis}
@@ -91,7 +98,7 @@ class Asking:
         left_s = max(0.05, deadline_s - time.monotonic())
         connection = kind(self._site.hostname or "127.0.0.1", self._site.port, timeout=left_s)
         try:
-            connection.request("GET", target, headers={"Accept": "application/json"})
+            connection.request("GET", target, headers=self._headers)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise HTTPException(f"{target} answered {answer.status}")

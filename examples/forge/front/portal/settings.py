@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,22 @@ SITE_URL = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`site_url` is where the other apps are asked; never taken from a request."""
+    """`site_url` is where the other apps are asked; never taken from a request.
+
+    `token` is the front's own, for a site where reading needs a login; empty for none.
+    """
 
     shell: Path
     site_url: str = SITE_URL
+    token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read ``FORGE_SHELL`` and ``FORGE_SITE_URL``; a site tells its apps ``MERGEPOINT_URL``."""
+        """Read ``FORGE_*``; a site tells its apps where it is in ``MERGEPOINT_URL``."""
         shell = Path(os.environ.get("FORGE_SHELL", FORGE / "shell"))
         told = os.environ.get("MERGEPOINT_URL", SITE_URL)
-        return cls(shell=shell.resolve(), site_url=os.environ.get("FORGE_SITE_URL", told))
+        site_url, token = os.environ.get("FORGE_SITE_URL", told), os.environ.get("FORGE_TOKEN", "")
+        return cls(shell=shell.resolve(), site_url=site_url, token=token)
 
 
 def read_shell(shell: Path, current: str) -> dict[str, Any]:

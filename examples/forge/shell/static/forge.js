@@ -42,6 +42,20 @@ function slashToSearch() {
   });
 }
 
+// The account menu closes like every menu: by Escape, or when something else gets the attention.
+function menuCloses() {
+  const menu = document.getElementById("me");
+  if (!menu) return;
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  const elsewhere = (event) => { if (!menu.contains(event.target)) menu.open = false; };
+  document.addEventListener("click", elsewhere);
+  document.addEventListener("focusin", elsewhere);
+}
+
 // Filters apply as soon as a choice is made.
 function filtersApplyThemselves() {
   for (const select of document.querySelectorAll("form[data-auto] select")) {
@@ -71,6 +85,7 @@ function localTimes() {
 function start() {
   themeButton();
   slashToSearch();
+  menuCloses();
   filtersApplyThemselves();
   keepWhatIsTyped();
   localTimes();

@@ -54,7 +54,7 @@ def _item(ticket: Ticket, snippet: str) -> dict[str, str]:
         "url": url_for("pages.ticket", number=ticket.id),
         "snippet": snippet,
         "state": ticket.state,
-        "by": ticket.author,
+        "by": ticket.by,
         "at": moment(ticket.updated_at),
     }
 
@@ -65,6 +65,7 @@ def _ticket(ticket: Ticket) -> dict[str, object]:
         "title": ticket.title,
         "state": ticket.state,
         "author": ticket.author,
+        "author_name": ticket.author_name,
         "assignee": ticket.assignee,
         "labels": [label.name for label in ticket.labels],
         "created_at": moment(ticket.created_at),

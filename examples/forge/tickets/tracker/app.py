@@ -9,11 +9,22 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from flask import Flask, Response, abort, jsonify, render_template, request, session, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from jinja2 import ChoiceLoader, FileSystemLoader
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import Forbidden, HTTPException
 
-from tracker import api, prose, views
+from mergepoint.identity import of
+from tracker import api, people, prose, views
 from tracker.database import Database
 from tracker.settings import Settings, read_shell, secret_key
 from tracker.times import day, moment
@@ -30,12 +41,14 @@ SECURITY_HEADERS = {
 }
 EXPLANATIONS = {
     400: ("That could not be read", "The request was not complete. Go back and try once more."),
-    403: ("This form has expired", "Go back, reload the page and send it again."),
+    401: ("Log in first", "Reading is open here; writing is for people who have logged in."),
+    403: ("Not for everybody", "You may read here, but not write. An administrator can help."),
     404: ("No such ticket", "Nothing is kept at this address. It may have been mistyped."),
     405: ("Not in this way", "This address does not take that kind of request."),
     413: ("Too much at once", f"A form may hold up to {FORM_BYTES_MAX // 1024} KB."),
     500: ("Something broke here", "It was our fault and it has been logged. Please try again."),
 }
+EXPIRED = ("This form has expired", "Go back, reload the page and send it again.")
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -50,7 +63,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     own = FileSystemLoader(Path(__file__).parent / "templates")
     app.jinja_loader = ChoiceLoader([own, FileSystemLoader(settings.shell / "templates")])
-    app.jinja_env.globals.update(shell=read_shell(settings.shell, "tickets"), csrf_token=csrf_token)
+    app.extensions["shell"] = shell = read_shell(settings.shell, "tickets")
+    app.jinja_env.globals.update(shell=shell, csrf_token=csrf_token)
+    app.context_processor(lambda: people.context(shell))
     app.jinja_env.filters.update(prose=prose.render, day=day, moment=moment)
     app.extensions["tickets"] = database = Database(settings.database)
     database.create()
@@ -60,6 +75,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(views.pages)
     app.register_blueprint(api.api)
     return app
+
+
+class FormExpired(Forbidden):
+    """A post without the secret of this browser's session."""
 
 
 def csrf_token() -> str:
@@ -74,7 +93,7 @@ def refuse_forged_forms() -> None:
         return
     sent, expected = request.form.get("csrf", ""), session.get("csrf", "")
     if not expected or not secrets.compare_digest(sent.encode(), expected.encode()):
-        abort(403)
+        raise FormExpired
 
 
 def add_security_headers(response: Response) -> Response:
@@ -83,11 +102,16 @@ def add_security_headers(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if "Set-Cookie" in response.headers or request.method == "POST":
         response.headers.setdefault("Cache-Control", "no-store")
+    elif not of(request).anonymous:
+        response.headers.setdefault("Cache-Control", "private, no-cache")
     return response
 
 
 def explain(error: Exception) -> tuple[str | Response, int] | Response:
-    """Answer every error in the shell, or as JSON under /api; unknown ones are logged."""
+    """Answer every error in the shell, or as JSON under /api; unknown ones are logged.
+
+    Whoever opens a page that needs a login is sent there and comes back to it.
+    """
     if isinstance(error, HTTPException):
         status = error.code or 500
         if status < 400:
@@ -96,8 +120,13 @@ def explain(error: Exception) -> tuple[str | Response, int] | Response:
         status = 500
         views.log().exception("cannot answer %s %s", request.method, request.path)
     title, detail = EXPLANATIONS.get(status, EXPLANATIONS[400 if status < 500 else 500])
+    if isinstance(error, FormExpired):
+        title, detail = EXPIRED
     if request.path.startswith("/api/"):
         return jsonify(error=title, detail=detail), status
+    if status == 401 and request.method == "GET":
+        return redirect(people.context(current_app.extensions["shell"])["visitor"]["login"], 303)
     home = url_for("pages.tickets")
     told = {"status": status, "title": title, "detail": detail, "home": home}
+    told["login"] = status == 401
     return render_template("shell/error.html", error=told), status

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tracker.forms import CommentForm, TicketForm
 from tracker.models import Comment, Label, Ticket
+from tracker.people import Author
 
 
 class Outdated(Exception):
@@ -25,13 +26,14 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-def create(session: Session, form: TicketForm) -> Ticket:
+def create(session: Session, form: TicketForm, by: Author) -> Ticket:
     """Add a ticket and return it with its number."""
     ticket = Ticket(
         title=form.title,
         body=form.body,
         assignee=form.assignee,
-        author=form.author,
+        author=by.user,
+        author_name=by.name,
         labels=_labels(session, form.labels),
         created_at=now(),
         updated_at=now(),
@@ -42,7 +44,7 @@ def create(session: Session, form: TicketForm) -> Ticket:
     return ticket
 
 
-def edit(session: Session, ticket: Ticket, form: TicketForm) -> None:
+def edit(session: Session, ticket: Ticket, form: TicketForm, by: Author) -> None:
     """Save the form over the ticket and tell the thread; raise `Outdated` for an old form."""
     if form.version != ticket.version:
         raise Outdated
@@ -52,24 +54,24 @@ def edit(session: Session, ticket: Ticket, form: TicketForm) -> None:
     ticket.version += 1
     ticket.updated_at = now()
     if told:
-        ticket.comments.append(
-            Comment(kind="event", author=form.author, body=told, created_at=now())
-        )
+        ticket.comments.append(_said(by, told, kind="event"))
 
 
-def comment(session: Session, ticket: Ticket, form: CommentForm) -> None:
+def comment(session: Session, ticket: Ticket, form: CommentForm, by: Author) -> None:
     """Add the words, then close or reopen if asked; doing that twice tells it once."""
     if form.body:
-        ticket.comments.append(Comment(author=form.author, body=form.body, created_at=now()))
+        ticket.comments.append(_said(by, form.body))
     state = {"close": "closed", "reopen": "open"}.get(form.then, ticket.state)
     if state != ticket.state:
         ticket.state = state
         told = "closed this" if state == "closed" else "reopened this"
-        ticket.comments.append(
-            Comment(kind="event", author=form.author, body=told, created_at=now())
-        )
+        ticket.comments.append(_said(by, told, kind="event"))
     ticket.updated_at = now()
     session.flush()
+
+
+def _said(by: Author, words: str, kind: str = "comment") -> Comment:
+    return Comment(kind=kind, author=by.user, author_name=by.name, body=words, created_at=now())
 
 
 def _labels(session: Session, names: Sequence[str]) -> list[Label]:

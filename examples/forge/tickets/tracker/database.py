@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
 from tracker.models import Model
@@ -39,6 +39,12 @@ SEARCH_SCHEMA = (
        END""",
 )
 
+# Columns that younger versions brought; tables made before get them, and keep what they hold.
+ADDED_COLUMNS = {
+    "tickets": "author_name VARCHAR(100) NOT NULL DEFAULT ''",
+    "comments": "author_name VARCHAR(100) NOT NULL DEFAULT ''",
+}
+
 
 class Database:
     """One SQLite file; cheap to make, opens connections when first used."""
@@ -57,6 +63,7 @@ class Database:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self._writing.begin() as connection:
             Model.metadata.create_all(connection)
+            _add_columns(connection)
             for statement in SEARCH_SCHEMA:
                 connection.execute(text(statement))
 
@@ -71,6 +78,13 @@ class Database:
         """Lend a session that commits at the end, or rolls back when the block raises."""
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+def _add_columns(connection: Connection) -> None:
+    for table, column in ADDED_COLUMNS.items():
+        known = {found["name"] for found in inspect(connection).get_columns(table)}
+        if column.partition(" ")[0] not in known:
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
 
 
 def _prepare_connection(connection: Any, _record: Any) -> None:

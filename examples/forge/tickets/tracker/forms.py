@@ -22,7 +22,6 @@ class TicketForm:
     title: str = ""
     body: str = ""
     assignee: str = ""
-    author: str = ""
     labels: tuple[str, ...] = ()
     version: int = 0
     errors: dict[str, str] = field(default_factory=dict)
@@ -33,7 +32,6 @@ class CommentForm:
     """A comment as typed; `then` is ``close``, ``reopen`` or empty."""
 
     body: str = ""
-    author: str = ""
     then: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -46,7 +44,6 @@ def read_ticket(
         title=" ".join(typed.get("title", "").split()),
         body=_lines(typed.get("body", "")),
         assignee=typed.get("assignee", "").strip().lower(),
-        author=typed.get("author", "").strip().lower(),
         labels=tuple(name for name in labels if name in known_labels),
         version=_number(typed.get("version", "0")),
     )
@@ -58,8 +55,6 @@ def read_ticket(
         form.errors["body"] = _too_long("The description", form.body, BODY_CHARS_MAX)
     if form.assignee and (wrong := _handle_error(form.assignee)):
         form.errors["assignee"] = wrong
-    if wrong := _handle_error(form.author):
-        form.errors["author"] = wrong
     return form
 
 
@@ -68,15 +63,12 @@ def read_comment(typed: Mapping[str, str]) -> CommentForm:
     then = typed.get("then", "")
     form = CommentForm(
         body=_lines(typed.get("body", "")).strip(),
-        author=typed.get("author", "").strip().lower(),
         then=then if then in {"close", "reopen"} else "",
     )
     if not form.body and not form.then:
         form.errors["body"] = "Write something first; an empty comment would not help anybody."
     elif len(form.body) > COMMENT_CHARS_MAX:
         form.errors["body"] = _too_long("The comment", form.body, COMMENT_CHARS_MAX)
-    if wrong := _handle_error(form.author):
-        form.errors["author"] = wrong
     return form
 
 
@@ -93,11 +85,9 @@ def _too_long(what: str, text: str, chars_max: int) -> str:
 
 
 def _handle_error(handle: str) -> str:
-    if not handle:
-        return "Say who you are: a short handle such as reviewer."
     if len(handle) > HANDLE_CHARS_MAX or not HANDLE.fullmatch(handle):
         return (
-            f"A handle has up to {HANDLE_CHARS_MAX} small letters, digits, dots or dashes, "
-            "such as reviewer."
+            f"A name to log in with has up to {HANDLE_CHARS_MAX} small letters, digits, dots or "
+            "dashes, such as reviewer."
         )
     return ""

@@ -14,7 +14,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 TITLE_CHARS_MAX = 160
 BODY_CHARS_MAX = 20_000
 COMMENT_CHARS_MAX = 10_000
-HANDLE_CHARS_MAX = 32
+HANDLE_CHARS_MAX = 64
+NAME_CHARS_MAX = 100
 
 
 class Model(DeclarativeBase):
@@ -40,7 +41,19 @@ class Label(Model):
     tone: Mapped[str] = mapped_column(String(10), default="")
 
 
-class Ticket(Model):
+class Written:
+    """Has an author: the name to log in with, and the one that was shown at the time."""
+
+    author: Mapped[str]
+    author_name: Mapped[str]
+
+    @property
+    def by(self) -> str:
+        """Return the author as people read it; older rows have one name alone."""
+        return self.author_name or self.author
+
+
+class Ticket(Written, Model):
     """Something to do. `version` grows with every edit of its fields, not with comments."""
 
     __tablename__ = "tickets"
@@ -54,6 +67,7 @@ class Ticket(Model):
     body: Mapped[str] = mapped_column(default="")
     state: Mapped[str] = mapped_column(String(10), default="open")
     author: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX))
+    author_name: Mapped[str] = mapped_column(String(NAME_CHARS_MAX), default="", server_default="")
     assignee: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX), default="")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -70,7 +84,7 @@ class Ticket(Model):
     __mapper_args__ = {"version_id_col": version, "version_id_generator": False}
 
 
-class Comment(Model):
+class Comment(Written, Model):
     """One entry of a ticket's thread: words (`comment`) or a change worth telling (`event`)."""
 
     __tablename__ = "comments"
@@ -79,6 +93,7 @@ class Comment(Model):
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(10), default="comment")
     author: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX))
+    author_name: Mapped[str] = mapped_column(String(NAME_CHARS_MAX), default="", server_default="")
     body: Mapped[str]
     created_at: Mapped[datetime]
 

@@ -16,20 +16,20 @@ from flask import (
     redirect,
     render_template,
     request,
-    session,
     url_for,
 )
 from sqlalchemy.orm import Session, selectinload
 from werkzeug.wrappers import Response
 
+from mergepoint.identity import requires
 from tracker import changes, forms, queries
 from tracker.database import Database
 from tracker.models import HANDLE_CHARS_MAX, TITLE_CHARS_MAX, Ticket
+from tracker.people import EDIT, author
 from tracker.queries import PAGE_TICKETS, PAGES_MAX, Filter
 
 pages = Blueprint("pages", __name__)
 Page = str | Response | tuple[str, int]
-GUEST = "guest"
 
 
 def log() -> logging.Logger:
@@ -76,22 +76,22 @@ def tickets() -> Page:
 
 
 @pages.get("/new")
+@requires(EDIT)
 def new() -> Page:
     """Show an empty form."""
-    form = forms.TicketForm(author=session.get("handle", GUEST))
     with database().read() as db:
-        return _form_page(db, form, None)
+        return _form_page(db, forms.TicketForm(), None)
 
 
 @pages.post("/new")
+@requires(EDIT)
 def create() -> Page:
     """Add a ticket, or show the form again with its errors."""
     with database().write() as db:
         form = _typed_ticket(db)
         if form.errors:
             return _form_page(db, form, None), 422
-        ticket = changes.create(db, form)
-    session["handle"] = form.author
+        ticket = changes.create(db, form, author())
     return redirect(url_for("pages.ticket", number=ticket.id), 303)
 
 
@@ -99,11 +99,11 @@ def create() -> Page:
 def ticket(number: int) -> Page:
     """Show a ticket and its thread."""
     with database().read() as db:
-        form = forms.CommentForm(author=session.get("handle", GUEST))
-        return _ticket_page(_get(db, number), form)
+        return _ticket_page(_get(db, number), forms.CommentForm())
 
 
 @pages.post("/<int:number>/comment")
+@requires(EDIT)
 def comment(number: int) -> Page:
     """Add a comment, close or reopen."""
     with database().write() as db:
@@ -111,13 +111,13 @@ def comment(number: int) -> Page:
         form = forms.read_comment(request.form)
         if form.errors:
             return _ticket_page(ticket, form), 422
-        changes.comment(db, ticket, form)
+        changes.comment(db, ticket, form, author())
         last = ticket.comments[-1].id if ticket.comments else 0
-    session["handle"] = form.author
     return redirect(url_for("pages.ticket", number=number, _anchor=f"c{last}"), 303)
 
 
 @pages.get("/<int:number>/edit")
+@requires(EDIT)
 def edit(number: int) -> Page:
     """Show the form filled with the ticket as it is now."""
     with database().read() as db:
@@ -126,7 +126,6 @@ def edit(number: int) -> Page:
             title=ticket.title,
             body=ticket.body,
             assignee=ticket.assignee,
-            author=session.get("handle", GUEST),
             labels=tuple(label.name for label in ticket.labels),
             version=ticket.version,
         )
@@ -134,6 +133,7 @@ def edit(number: int) -> Page:
 
 
 @pages.post("/<int:number>/edit")
+@requires(EDIT)
 def save(number: int) -> Page:
     """Save an edit; when somebody was faster, show both texts and keep what was typed."""
     with database().write() as db:
@@ -142,11 +142,10 @@ def save(number: int) -> Page:
         if form.errors:
             return _form_page(db, form, ticket), 422
         try:
-            changes.edit(db, ticket, form)
+            changes.edit(db, ticket, form, author())
         except changes.Outdated:
             form.version = ticket.version
             return _form_page(db, form, ticket, conflict=True), 409
-    session["handle"] = form.author
     return redirect(url_for("pages.ticket", number=number), 303)
 
 

@@ -7,6 +7,7 @@ Rule:   safe by default; the mount is never written here, it comes with each req
 import os
 import secrets
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parents[1]
@@ -46,6 +47,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "pages",
 ]
+# In a site, people are those of the site. Alone, they are those of Django's own tables, made with
+# `manage.py createsuperuser`.
+IN_SITE = find_spec("mergepoint") is not None and find_spec("mergepoint.identity") is not None
+ADAPTER = ["mergepoint.identity.adapters.django.IdentityMiddleware"] if IN_SITE else []
+BACKEND = "mergepoint.identity.adapters.django.IdentityBackend"
+AUTHENTICATION_BACKENDS = [BACKEND if IN_SITE else "django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL = "/-/accounts/login" if IN_SITE else "admin:login"
+MERGEPOINT_STAFF_ROLES = MERGEPOINT_SUPERUSER_ROLES = ["admin"]
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "pages.middleware.content_security_policy",
@@ -53,7 +63,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *ADAPTER,
     "django.contrib.messages.middleware.MessageMiddleware",
+    "pages.middleware.for_one_reader",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -67,6 +79,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "pages.shell.context",
+                "pages.people.context",
             ],
         },
     }

@@ -24,7 +24,7 @@ def search(request: HttpRequest) -> JsonResponse:
     """Return the best pages for the words in `q`."""
     hits = queries.search(request.GET.get("q", "")[:200], HITS_MAX)
     items = [
-        _item(hit.page.slug, hit.page.title, hit.snippet, hit.page.updated_by, hit.page.updated_at)
+        _item(hit.page.slug, hit.page.title, hit.snippet, hit.page.by, hit.page.updated_at)
         for hit in hits
     ]
     return JsonResponse({"items": items})
@@ -34,7 +34,7 @@ def search(request: HttpRequest) -> JsonResponse:
 def recent(_request: HttpRequest) -> JsonResponse:
     """Return the pages that changed last."""
     items = [
-        _item(made.page.slug, made.title, made.summary, made.author, made.created_at)
+        _item(made.page.slug, made.title, made.summary, made.by, made.created_at)
         for made in queries.changes(RECENT)
     ]
     count = Page.objects.count()

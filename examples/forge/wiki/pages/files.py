@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
-from pages import views, writing
+from pages import people, views, writing
 from pages.forms import AttachmentForm
 from pages.models import ATTACHMENTS_MAX, Attachment, Page
 
@@ -21,18 +21,18 @@ PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".we
 
 
 @require_POST
+@people.for_writers
 def attach(request: HttpRequest, slug: str) -> HttpResponse:
     """Add a file, or show the page with the reason why not."""
     page = get_object_or_404(Page, slug=slug)
     form = AttachmentForm(request.POST, request.FILES)
     if form.is_valid():
-        file, author = form.cleaned_data["file"], form.cleaned_data["author"]
+        file = form.cleaned_data["file"]
         try:
-            writing.attach(page, file.name, file.read(), author)
+            writing.attach(page, file.name, file.read(), people.author(request))
         except writing.TooManyFiles:
             form.add_error("file", f"A page may have up to {ATTACHMENTS_MAX} files.")
         else:
-            request.session["handle"] = author
             return redirect("page", slug=slug)
     return views.show_page(request, page, form, status=422)
 

@@ -9,32 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.validators import RegexValidator
 
 from pages.markup import slug_of
 from pages.models import (
     ATTACHMENT_BYTES_MAX,
     BODY_CHARS_MAX,
-    HANDLE_CHARS_MAX,
     SUMMARY_CHARS_MAX,
     TITLE_CHARS_MAX,
 )
-
-handle = RegexValidator(
-    r"\A[a-z0-9][a-z0-9._-]*\Z",
-    "A handle has small letters, digits, dots or dashes, such as reviewer.",
-)
-
-
-def author_field() -> forms.CharField:
-    """Return the field in which a writer says who they are."""
-    return forms.CharField(
-        label="Your handle",
-        max_length=HANDLE_CHARS_MAX,
-        validators=[handle],
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "autocomplete": "username"}),
-        error_messages={"required": "Say who you are: a short handle such as reviewer."},
-    )
 
 
 class PageForm(forms.Form):
@@ -57,7 +39,6 @@ class PageForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "One line for the history"}),
     )
-    author = author_field()
     base = forms.IntegerField(min_value=0, max_value=2**31, widget=forms.HiddenInput)
 
     def clean_title(self) -> str:
@@ -76,7 +57,6 @@ class AttachmentForm(forms.Form):
     """A small file for a page."""
 
     file = forms.FileField(max_length=120, error_messages={"required": "Choose a file first."})
-    author = author_field()
 
     def clean_file(self) -> Any:
         """Refuse files that are too large for a wiki."""

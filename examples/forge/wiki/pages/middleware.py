@@ -26,3 +26,15 @@ def content_security_policy(answer: Answer) -> Answer:
         return response
 
     return with_policy
+
+
+def for_one_reader(answer: Answer) -> Answer:
+    """Keep pages that show who is logged in from being shown again to somebody else."""
+
+    def kept(request: HttpRequest) -> HttpResponseBase:
+        response = answer(request)
+        if request.user.is_authenticated:
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+        return response
+
+    return kept

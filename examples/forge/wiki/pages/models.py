@@ -12,7 +12,8 @@ TITLE_CHARS_MAX = 160
 SLUG_CHARS_MAX = 160
 BODY_CHARS_MAX = 100_000
 SUMMARY_CHARS_MAX = 200
-HANDLE_CHARS_MAX = 32
+HANDLE_CHARS_MAX = 64
+NAME_CHARS_MAX = 100
 ATTACHMENT_BYTES_MAX = 1024 * 1024
 ATTACHMENTS_MAX = 20
 
@@ -26,6 +27,12 @@ class Page(models.Model):
     number = models.PositiveIntegerField(default=1)
     updated_at = models.DateTimeField(db_index=True)
     updated_by = models.CharField(max_length=HANDLE_CHARS_MAX)
+    updated_by_name = models.CharField(max_length=NAME_CHARS_MAX, blank=True, default="")
+
+    @property
+    def by(self) -> str:
+        """Return the last writer as people read it; older rows have one name alone."""
+        return self.updated_by_name or self.updated_by
 
     class Meta:
         ordering = ["title"]
@@ -43,7 +50,13 @@ class Revision(models.Model):
     body = models.TextField(blank=True)
     summary = models.CharField(max_length=SUMMARY_CHARS_MAX, blank=True)
     author = models.CharField(max_length=HANDLE_CHARS_MAX)
+    author_name = models.CharField(max_length=NAME_CHARS_MAX, blank=True, default="")
     created_at = models.DateTimeField()
+
+    @property
+    def by(self) -> str:
+        """Return the writer as people read it; older rows have one name alone."""
+        return self.author_name or self.author
 
     class Meta:
         ordering = ["-number"]
@@ -77,6 +90,7 @@ class Attachment(models.Model):
     size = models.PositiveIntegerField()
     data = models.BinaryField(editable=False)
     added_by = models.CharField(max_length=HANDLE_CHARS_MAX)
+    added_by_name = models.CharField(max_length=NAME_CHARS_MAX, blank=True, default="")
     added_at = models.DateTimeField()
 
     class Meta:

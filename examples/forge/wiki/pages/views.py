@@ -15,14 +15,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from pages import diffs, markup, queries, writing
+from pages import diffs, markup, people, queries, writing
 from pages.forms import AttachmentForm, PageForm
 from pages.models import Page, Revision
 
 CHANGES_MAX = 50
 HISTORY_MAX = 200
 HITS_MAX = 30
-GUEST = "guest"
 
 
 def to_html(text: str) -> SafeString:
@@ -51,35 +50,27 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     if found is None:
         context = {"title": slug.replace("-", " ").capitalize(), "slug": slug}
         return render(request, "pages/missing.html", context, status=404)
-    form = AttachmentForm(initial={"author": _handle(request)})
-    return show_page(request, found, form)
+    return show_page(request, found, AttachmentForm())
 
 
 @require_http_methods(["GET", "POST"])
+@people.for_writers
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
     """Edit a page: preview, save, or show both texts when somebody was faster."""
     found = get_object_or_404(Page, slug=slug)
     if request.method == "POST":
         return _write(request, found)
-    initial = {
-        "title": found.title,
-        "body": found.body,
-        "base": found.number,
-        "author": _handle(request),
-    }
+    initial = {"title": found.title, "body": found.body, "base": found.number}
     return _form(request, PageForm(initial=initial), found)
 
 
 @require_http_methods(["GET", "POST"])
+@people.for_writers
 def new(request: HttpRequest) -> HttpResponse:
     """Write a new page; its address is made from its title."""
     if request.method == "POST":
         return _write(request, None)
-    initial = {
-        "title": request.GET.get("title", "")[:160],
-        "base": 0,
-        "author": _handle(request),
-    }
+    initial = {"title": request.GET.get("title", "")[:160], "base": 0}
     return _form(request, PageForm(initial=initial), None)
 
 
@@ -113,11 +104,12 @@ def diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 @require_POST
+@people.for_writers
 def restore(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Make an old version the newest."""
     found = get_object_or_404(Page, slug=slug)
     get_object_or_404(found.revisions, number=number)
-    writing.restore(found, number, _handle(request))
+    writing.restore(found, number, people.author(request))
     return redirect("page", slug=slug)
 
 
@@ -147,12 +139,11 @@ def _write(request: HttpRequest, found: Page | None) -> HttpResponse:
         return _form(request, form, found, status=422)
     if "preview" in request.POST:
         return _form(request, form, found, preview=to_html(form.cleaned_data["body"]))
-    draft = writing.Draft(**form.cleaned_data)
+    draft = writing.Draft(**form.cleaned_data, author=people.author(request))
     try:
         saved = writing.save(found.slug if found else markup.slug_of(draft.title), draft)
     except writing.Outdated as outdated:
         return _conflict(request, form, outdated.page)
-    request.session["handle"] = draft.author
     return redirect("page", slug=saved.slug)
 
 
@@ -199,7 +190,3 @@ def _address(name: str, is_there: bool) -> str:
 
 def _revisions() -> QuerySet[Revision]:
     return Revision.objects.select_related("page")
-
-
-def _handle(request: HttpRequest) -> str:
-    return str(request.session.get("handle", GUEST))

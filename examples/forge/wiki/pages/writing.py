@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from pages import markup
 from pages.models import ATTACHMENTS_MAX, Attachment, Link, Page, Revision
+from pages.people import Author
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Draft:
     title: str
     body: str
     summary: str
-    author: str
+    author: Author
     base: int
 
 
@@ -50,7 +51,8 @@ def save(slug: str, draft: Draft) -> Page:
         return page  # nothing to tell, so nothing to keep
     page.title, page.body = draft.title, draft.body
     page.number += 1
-    page.updated_at, page.updated_by = timezone.now(), draft.author
+    page.updated_at, page.updated_by = timezone.now(), draft.author.user
+    page.updated_by_name = draft.author.name
     page.save()
     Revision.objects.create(
         page=page,
@@ -58,7 +60,8 @@ def save(slug: str, draft: Draft) -> Page:
         title=page.title,
         body=page.body,
         summary=draft.summary,
-        author=draft.author,
+        author=draft.author.user,
+        author_name=draft.author.name,
         created_at=page.updated_at,
     )
     _keep_links(page)
@@ -66,7 +69,7 @@ def save(slug: str, draft: Draft) -> Page:
 
 
 @transaction.atomic
-def restore(page: Page, number: int, author: str) -> Page:
+def restore(page: Page, number: int, author: Author) -> Page:
     """Make an old version the newest one again; raise `Revision.DoesNotExist`."""
     old = page.revisions.get(number=number)
     newest = Page.objects.get(pk=page.pk)
@@ -75,7 +78,7 @@ def restore(page: Page, number: int, author: str) -> Page:
 
 
 @transaction.atomic
-def attach(page: Page, name: str, data: bytes, author: str) -> Attachment:
+def attach(page: Page, name: str, data: bytes, author: Author) -> Attachment:
     """Add a file to a page, replacing one of the same name; raise `TooManyFiles`."""
     others = page.attachments.exclude(name=name).count()
     if others >= ATTACHMENTS_MAX:
@@ -83,7 +86,8 @@ def attach(page: Page, name: str, data: bytes, author: str) -> Attachment:
     values = {
         "data": data,
         "size": len(data),
-        "added_by": author,
+        "added_by": author.user,
+        "added_by_name": author.name,
         "added_at": timezone.now(),
     }
     attachment, _ = Attachment.objects.update_or_create(page=page, name=name, defaults=values)

@@ -6,20 +6,16 @@ Rule:   a second run changes nothing; what people wrote is never touched.
 
 from __future__ import annotations
 
-import secrets
 import tomllib
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from pages import markup, writing
+from pages import markup, people, writing
 from pages.models import Page, Revision
-
-ADMIN = "maintainer"
 
 
 class Command(BaseCommand):
@@ -31,7 +27,6 @@ class Command(BaseCommand):
         """Do what is missing."""
         call_command("migrate", verbosity=0, interactive=False)
         added = 0 if Page.objects.exists() else fill()
-        make_admin()
         self.stdout.write(f"wiki: {added} versions added")
 
 
@@ -45,21 +40,11 @@ def fill() -> int:
         page = Page.objects.filter(slug=slug).first()
         base = page.number if page else 0
         body = raw["body"].strip() + "\n"
-        draft = writing.Draft(raw["title"], body, raw.get("summary", ""), raw["author"], base)
+        draft = writing.Draft(
+            raw["title"], body, raw.get("summary", ""), people.Author(raw["author"]), base
+        )
         saved = writing.save(slug, draft)
         # The sample tells of the past: its moments are given, not now.
         Page.objects.filter(pk=saved.pk).update(updated_at=raw["at"])
         Revision.objects.filter(page=saved, number=saved.number).update(created_at=raw["at"])
     return len(versions)
-
-
-def make_admin() -> None:
-    """Make one account for Django's admin, its password in a file only the owner can read."""
-    users = get_user_model().objects
-    if users.filter(username=ADMIN).exists():
-        return
-    password = secrets.token_urlsafe(12)
-    users.create_superuser(ADMIN, "", password)
-    file = settings.DATA / "admin-password"
-    file.touch(0o600)
-    file.write_text(f"{ADMIN} {password}\n")
