@@ -152,7 +152,7 @@ def test_a_database_of_an_older_version_keeps_its_authors(  # type: ignore[no-un
     visitor = serve_empty("tickets", tmp_path, "tester")
 
     assert f"opened by {author}" in visitor.get("/1").document().words()
-    page = visitor.submit(visitor.get("/1"), "body", body="New words")
+    visitor.submit(visitor.get("/1"), "body", body="New words")
     assert "Tess Ter tester commented" in visitor.get("/1").document().words()
 
 
