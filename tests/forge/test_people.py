@@ -121,7 +121,7 @@ def test_the_login_leads_back_to_the_page_it_was_on(serve, app: str, address: st
 
 @pytest.mark.parametrize("app", APPS)
 def test_the_menu_holds_only_what_is_open_to_one(serve, app: str) -> None:  # type: ignore[no-untyped-def]
-    closed = {"/-/accounts/admin", "/wiki/admin/"}
+    closed = {"/-/accounts/admin/people", "/wiki/admin/"}
 
     assert closed <= set(serve(app, "admin").get("/").document().addresses("a"))
     assert not closed & set(serve(app, "tester").get("/").document().addresses("a"))
