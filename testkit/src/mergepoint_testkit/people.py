@@ -16,7 +16,6 @@ from mergepoint.identity.accounts import config
 from mergepoint.identity.accounts.caller import console
 from mergepoint.identity.accounts.service.accounts import Accounts, open_accounts
 from mergepoint.identity.accounts.service.person import SERVICE
-
 from mergepoint_testkit.sites import RunningSite
 from mergepoint_testkit.visitor import Page, Visitor
 
