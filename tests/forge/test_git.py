@@ -16,8 +16,8 @@ import pytest
 
 from .conftest import served
 
-PUSHERS = 4
-RUNNING_MAX = 4
+PUSHERS = 3
+RUNNING_MAX = 3
 LARGE_BYTES = 24 << 20
 GIT_S_MAX = 120
 

@@ -21,7 +21,7 @@ from mergepoint_testkit.visitor import Page, Visitor
 
 MOUNT = "/-/accounts"
 APP = "accounts"
-PASSWORD = "seven plums in a wooden bowl"
+PASSWORD = "kumquat 27 xylophone drizzle"
 COOKIES = ("mergepoint-session", "__Host-mergepoint-session")
 
 

@@ -28,8 +28,8 @@ HELD_BYTES_MAX = 1024 * 1024
 SILENT_S_MAX = 300.0
 """How long Git may say nothing; while it packs, it tells of its progress."""
 END_S_MAX = 10.0
-RUNNING_MAX = 4
-"""Git programs at a time in one process, so that pages still find a thread."""
+RUNNING_MAX = 3
+"""Git programs at a time in one process of four threads, so that pages still find one."""
 PROTOCOL_CHARS_MAX = 64
 # Memory of the programs that Git starts by itself: deltas are searched for in a bounded window.
 PACKING = {"pack.threads": "1", "pack.windowMemory": "32m", "pack.deltaCacheSize": "32m"}
