@@ -6,20 +6,18 @@ Rule:   a copy of the example in a temporary directory; every page must be free 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from mergepoint_testkit.edge import edge_binary
+from mergepoint_testkit.forge_site import running_forge
+from mergepoint_testkit.people import MOUNT, People, Somebody, people_of
 from mergepoint_testkit.services import require_program
-from mergepoint_testkit.sites import RunningSite, running_site
+from mergepoint_testkit.sites import RunningSite
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -38,24 +36,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
-    """Lend the running forge: a copy of the example where it thinks it is in a checkout."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    place = checkout / "examples" / "forge"
-    ignored = shutil.ignore_patterns(".mergepoint", "__pycache__", ".venv")
-    shutil.copytree(ROOT / "examples" / "forge", place, ignore=ignored)
-    (checkout / ".tools").symlink_to(ROOT / ".tools")
-    subprocess.run(
-        ["git", "clone", "-q", "--bare", "--no-local", "--depth", "20", ROOT.as_uri(), ".git"],
-        cwd=checkout,
-        check=True,
-    )
-    subprocess.run([sys.executable, str(place / "prepare.py"), "--quiet"], check=True)
-    manifest = (place / "mergepoint.toml").read_text().replace("127.0.0.1:8000", "127.0.0.1:{port}")
-    told = {"MERGEPOINT_EDGE_BINARY": str(edge_binary())}
-    with running_site(place, manifest, environment=told) as site:
-        apps = {name: app["state"] for name, app in site.status()["apps"].items()}
-        assert set(apps.values()) <= {"ready", "external"}, f"{apps}\n{site.output}"
+    """Lend the running forge."""
+    with running_forge(tmp_path_factory.mktemp("checkout")) as site:
         yield site
+
+
+@pytest.fixture(scope="package")
+def people(forge: RunningSite) -> Iterator[People]:
+    """Lend the people of the forge."""
+    with people_of(forge) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def writer(people: People) -> Somebody:
+    """Lend a developer of the forge."""
+    return people.add("gardener", "developer", name="Ada Gardener")
 
 
 @pytest.fixture(scope="package")
@@ -89,6 +85,15 @@ class Reader:
         page.on("pageerror", lambda error: self._complain("error", str(error), page.url))
         page.on("requestfailed", lambda request: self._failed(request.url, request.failure))
         page.goto(address)
+        return page
+
+    def open_as(self, somebody: Somebody, address: str, **options: object) -> Page:
+        """Return a page that somebody reached by typing their name and password."""
+        page = self.open(f"{MOUNT}/login?next={quote(address, safe='')}", **options)
+        page.locator("input[name=user]").fill(somebody.user)
+        page.locator("input[name=password]").fill(somebody.password)
+        page.locator("input[name=password]").press("Enter")
+        page.wait_for_url(self.url + address)
         return page
 
     def expect(self, complaint: str) -> None:

@@ -31,6 +31,11 @@ SMALL_TARGETS = script("small_targets.js")
 STRUCTURE = script("structure.js")
 
 
+def open_account_menu(page: Page) -> None:
+    """Show what the frame hides until it is asked for."""
+    page.locator("#me").evaluate("menu => { menu.open = true; }")
+
+
 def background(page: Page) -> Any:
     return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -50,34 +55,37 @@ def test_the_measures_see_what_is_wrong(chromium) -> None:  # type: ignore[no-un
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(reader, scheme: str) -> None:  # type: ignore[no-untyped-def]
-    page = reader.open("/", color_scheme=scheme)
+def test_every_text_can_be_read(reader, writer, scheme: str) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open_as(writer, "/", color_scheme=scheme)
     poor = {}
 
     for address in MAIN_PAGES:
         page.goto(address)
+        open_account_menu(page)
         poor[address] = page.evaluate(CONTRASTS)
 
     assert {address: found for address, found in poor.items() if found} == {}
 
 
-def test_every_page_has_order_names_and_landmarks(reader) -> None:  # type: ignore[no-untyped-def]
-    page = reader.open("/")
+def test_every_page_has_order_names_and_landmarks(reader, writer) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open_as(writer, "/")
     wrong = {}
 
     for address in MAIN_PAGES:
         page.goto(address)
+        open_account_menu(page)
         wrong[address] = page.evaluate(STRUCTURE)
 
     assert {address: found for address, found in wrong.items() if found} == {}
 
 
-def test_a_phone_shows_every_page_without_scrolling_sideways(reader) -> None:  # type: ignore[no-untyped-def]
-    page = reader.open("/", viewport=PHONE, has_touch=True, is_mobile=True)
+def test_a_phone_shows_every_page_without_scrolling_sideways(reader, writer) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open_as(writer, "/", viewport=PHONE, has_touch=True, is_mobile=True)
     wide, small = {}, {}
 
     for address in MAIN_PAGES:
         page.goto(address)
+        open_account_menu(page)
         wide[address] = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         small[address] = page.evaluate(SMALL_TARGETS, TAP_PX_MIN)
 
@@ -111,8 +119,37 @@ def test_dark_follows_the_system_and_a_choice_follows_through_all_apps(reader) -
         assert light.locator("#theme").get_attribute("aria-pressed") == "true"
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(reader) -> None:  # type: ignore[no-untyped-def]
-    page = reader.open("/tickets/")
+def test_what_nobody_sees_meets_the_same_measures(reader) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open("/", viewport=PHONE, has_touch=True, is_mobile=True)
+
+    for address in ("/", "/tickets/", "/tickets/2", "/wiki/page/pruning", "/code/orchard"):
+        page.goto(address)
+        assert page.evaluate(CONTRASTS) == []
+        assert page.evaluate(STRUCTURE) == []
+        assert page.evaluate(SMALL_TARGETS, TAP_PX_MIN) == []
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        expect(page.get_by_role("banner").get_by_role("link", name="Log in")).to_be_visible()
+
+
+def test_the_account_menu_opens_and_closes_by_keyboard(reader, writer) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open_as(writer, "/wiki/")
+    summary = page.locator("#me summary")
+    out = page.get_by_role("button", name="Log out")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(out).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Your account")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(out).to_be_hidden()
+    expect(summary).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", level=1).click()
+    expect(out).to_be_hidden()
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(reader, writer) -> None:  # type: ignore[no-untyped-def]
+    page = reader.open_as(writer, "/tickets/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
