@@ -51,7 +51,7 @@ def people(forge: RunningSite) -> Iterator[People]:
 @pytest.fixture(scope="package")
 def writer(people: People) -> Somebody:
     """Lend a developer of the forge."""
-    return people.add("gardener", "developer", name="Ada Gardener")
+    return people.add("gardener", "developer", name="Head Gardener")
 
 
 @pytest.fixture(scope="package")

@@ -18,7 +18,7 @@ def test_a_ticket_is_created_commented_closed_and_found(reader, writer) -> None:
     page.get_by_label("bug").check()
     page.get_by_role("button", name="Create ticket").click()
 
-    expect(page.get_by_text("opened by Ada Gardener")).to_be_visible()
+    expect(page.get_by_text("opened by Head Gardener")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("The hose leaks at the third joint")
     expect(page.locator(".prose strong")).to_have_text("Monday")
 

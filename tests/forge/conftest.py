@@ -41,10 +41,10 @@ def person(user: str, name: str, permissions: list[str], *roles: str) -> dict[st
 
 
 PEOPLE = {
-    "tester": person("tester", "Tess Ter", WRITING),
+    "tester": person("tester", "Test Writer", WRITING),
     "other": person("other", "", WRITING),
-    "reader": person("reader", "Rita <Reader>", READING),
-    "admin": person("admin", "Ad Min", ["*"], "admin"),
+    "reader": person("reader", "Quiet <Reader>", READING),
+    "admin": person("admin", "Site Keeper", ["*"], "admin"),
 }
 """Who may come in; the empty name is everybody who has not logged in."""
 

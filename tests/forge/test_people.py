@@ -100,7 +100,7 @@ def test_the_frame_says_who_is_logged_in_and_how_to_leave(serve, app: str) -> No
     document = page.document()
 
     assert document.faults == []
-    assert "Logged in as Rita <Reader>" in document.words()
+    assert "Logged in as Quiet <Reader>" in document.words()
     assert "/-/accounts/" in document.addresses("a")
     leaving = [f for f in document.forms if "logout" in f.attributes.get("action", "")]
     assert [form.attributes["method"] for form in leaving] == ["post"]
@@ -153,7 +153,7 @@ def test_a_database_of_an_older_version_keeps_its_authors(  # type: ignore[no-un
 
     assert f"opened by {author}" in visitor.get("/1").document().words()
     visitor.submit(visitor.get("/1"), "body", body="New words")
-    assert "Tess Ter tester commented" in visitor.get("/1").document().words()
+    assert "Test Writer (tester) commented" in visitor.get("/1").document().words()
 
 
 def test_a_wiki_of_an_older_version_keeps_its_search(prepared: Path, tmp_path: Path) -> None:

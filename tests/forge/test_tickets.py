@@ -41,13 +41,13 @@ def test_who_writes_is_who_has_logged_in_whatever_is_typed(serve) -> None:  # ty
 
     seen = serve("tickets").get(f"/{number}")
     words = seen.document().words()
-    assert "opened by Tess Ter" in words
-    assert "Tess Ter tester wrote" in words
+    assert "opened by Test Writer" in words
+    assert "Test Writer (tester) wrote" in words
     assert "other commented" in words
     assert "other closed this" in words
     assert "gardener" not in words
     told = serve("tickets").get("/api/tickets?state=all&q=whose").json["items"][0]
-    assert (told["author"], told["author_name"]) == ("tester", "Tess Ter")
+    assert (told["author"], told["author_name"]) == ("tester", "Test Writer")
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_who_writes_is_who_has_logged_in_whatever_is_typed(serve) -> None:  # ty
     other.submit(form, "title", body="More.", author="gardener", save="")
 
     history = serve("wiki").request("GET", f"{page.address}/history").document().words()
-    assert "Tess Ter (tester)" in history
+    assert "Test Writer (tester)" in history
     assert "other" in history
     assert "gardener" not in history
     assert "by other" in serve("wiki").request("GET", page.address).document().words()

@@ -25,26 +25,26 @@ def new_ticket(visitor: Visitor, title: str) -> Page:
 
 
 def test_one_login_holds_in_every_app(make, browse) -> None:  # type: ignore[no-untyped-def]
-    visitor = browse(make("developer", name="Ada Gardener"))
+    visitor = browse(make("developer", name="Head Gardener"))
 
-    assert shows(visitor, "Ada Gardener") == [True] * 4
-    assert shows(browse(), "Ada Gardener") == [False] * 4
+    assert shows(visitor, "Head Gardener") == [True] * 4
+    assert shows(browse(), "Head Gardener") == [False] * 4
 
 
 def test_a_ticket_and_a_wiki_page_carry_the_name_of_who_wrote_them(make, browse) -> None:  # type: ignore[no-untyped-def]
-    ada, ben = make("developer", name="Ada Gardener"), make("developer")
-    page = new_ticket(browse(ada), "Whose ticket is this")
+    head, other_one = make("developer", name="Head Gardener"), make("developer")
+    page = new_ticket(browse(head), "Whose ticket is this")
     number = page.address.rpartition("/")[2]
-    other = browse(ben)
+    other = browse(other_one)
     other.submit(other.get(f"/tickets/{number}/edit"), "title", title="Changed by another")
     other.submit(other.get("/wiki/page/pruning/edit"), "title", body="In spring.\n", save="")
 
     words = browse().get(f"/tickets/{number}").document().words()
-    assert "opened by Ada Gardener" in words
-    assert f"{ben.user} changed the title" in words
+    assert "opened by Head Gardener" in words
+    assert f"{other_one.user} changed the title" in words
     history = browse().get("/wiki/page/pruning/history").document().words()
-    assert ben.user in history
-    assert "by Ada Gardener" in browse().get("/tickets/").document().words()
+    assert other_one.user in history
+    assert "by Head Gardener" in browse().get("/tickets/").document().words()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_new_role_holds_from_the_next_request(make, browse, people) -> None:  
 
 
 def test_who_logs_out_is_out_in_every_app_at_once(make, browse) -> None:  # type: ignore[no-untyped-def]
-    somebody = make("developer", name="Eve Leaving")
+    somebody = make("developer", name="Late Leaver")
     visitor, same_cookies = browse(somebody), browse()
     form = visitor.get("/tickets/new").form("title").values()
     same_cookies.cookies = dict(visitor.cookies)
@@ -97,7 +97,7 @@ def test_who_logs_out_is_out_in_every_app_at_once(make, browse) -> None:  # type
     log_out(visitor)
 
     # Even somebody who kept the cookies is nobody now.
-    assert shows(same_cookies, "Eve Leaving") == [False] * 4
+    assert shows(same_cookies, "Late Leaver") == [False] * 4
     refused = same_cookies.post("/tickets/new", {**form, "title": "From the past"})
     assert refused.status == 401 or "/login" in refused.location
     assert "From the past" not in browse().get("/tickets/").text

@@ -42,7 +42,7 @@ class Rendering:
             loader=FileSystemLoader(places), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
         self._shell = read_shell(settings.shell, "code")
-        self._templates.globals["shell"] = self._shell
+        self._templates.globals.update(shell=self._shell, clone_url=clone_url)
         self._templates.filters.update(text=text, day=day, moment=moment, size=size, short=short)
 
     def page(self, template: str, **values: object) -> str:
@@ -72,6 +72,12 @@ def addresses() -> Addresses:
     # WSGI keeps bytes as latin-1 text; the mount is UTF-8 like every address.
     mount = request.environ.get("SCRIPT_NAME", "").rstrip("/")
     return Addresses(mount.encode("latin-1").decode("utf-8", "replace"))
+
+
+def clone_url(name: str) -> str:
+    """Return the whole address that Git is told, at the host that was asked."""
+    asked = request.urlparts
+    return f"{asked.scheme}://{asked.netloc}{addresses().repo(name)}.git"
 
 
 def here() -> str:
