@@ -7,6 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+GIT_S_MAX = 60
+
 
 def test_who_wants_to_write_logs_in_on_the_way_and_writes(reader, writer) -> None:  # type: ignore[no-untyped-def]
     page = reader.open("/wiki/page/frost-cloth")
@@ -66,16 +68,18 @@ def test_a_token_made_in_the_browser_pushes_until_it_is_revoked_there(  # type: 
     page.get_by_label("Label").fill("My desk")
     page.get_by_label("code.push").check()
     page.get_by_role("button", name="Create token").click()
-    token = page.get_by_text("mpt_").first
-    text = token.input_value() if token.get_attribute("value") else token.inner_text()
-    url = f"http://{writer.user}:{text.strip()}@127.0.0.1:{forge.port}/code/orchard.git"
+    token = page.locator("#token").inner_text().strip()
+    place = f"127.0.0.1:{forge.port}/code/orchard.git"
+
+    def git(*arguments: str, at: str = ".") -> int:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=tmp_path / at, check=False, timeout=GIT_S_MAX).returncode
 
     def push(branch: str) -> int:
-        command = ["git", "push", "-q", url, f"HEAD:refs/heads/{branch}"]
-        return subprocess.run(command, cwd=tmp_path / "copy", check=False, timeout=60).returncode
+        url = f"http://{writer.user}:{token}@{place}"
+        return git("push", "-q", url, f"HEAD:refs/heads/{branch}", at="copy")
 
-    clone = ["git", "clone", "-q", url.partition("@")[2].join(["http://", ""]), "copy"]
-    subprocess.run(clone, cwd=tmp_path, check=True, timeout=60)
+    assert git("clone", "-q", f"http://{place}", "copy") == 0
     assert push("from-the-desk") == 0
 
     page.get_by_role("button", name="Revoke").first.click()
@@ -87,7 +91,7 @@ def test_an_administrator_sees_more_of_the_menu_than_a_writer(reader, writer, pe
     admin = reader.open_as(people.add("overseer", "admin"), "/")
     admin.locator("#me summary").click()
     admin.get_by_role("link", name="People and roles").click()
-    expect(admin.get_by_role("link", name="Head Gardener").or_(admin.get_by_text("gardener")).first).to_be_visible()
+    expect(admin.get_by_text("Head Gardener").first).to_be_visible()
 
     page = reader.open_as(writer, "/")
     page.locator("#me summary").click()
