@@ -270,6 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn fields_keep_their_values_and_the_body_stays_in_the_buffer() {
+        let text = "HTTP/1.1 200 OK\r\nA: one\r\nEmpty:\r\nBlank:  \r\nA:two \r\nContent-Length: 4\r\n\r\nbody";
+        let mut buffer = BytesMut::from(text);
+        let head = decode(&mut buffer, &Method::GET).unwrap().unwrap();
+        let values = |name| -> Vec<&[u8]> {
+            let all = head.headers.get_all(name).iter();
+            all.map(HeaderValue::as_bytes).collect()
+        };
+        assert_eq!(values("a"), [b"one", b"two"]);
+        assert_eq!(
+            (values("empty"), values("blank")),
+            (vec![&b""[..]], vec![&b""[..]])
+        );
+        assert_eq!(buffer.as_ref(), b"body");
+    }
+
+    #[test]
     fn interim_answers_are_read_past() {
         let head = get("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n");
         assert_eq!((head.status.as_u16(), head.framing), (204, Framing::Done));
