@@ -60,7 +60,12 @@ def _guarded(check: Callable[[], bool]) -> bool:
 
 
 def _sha1(password: str) -> bytes:
-    return hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper().encode()
+    return (
+        hashlib.sha1(password.encode(errors="surrogatepass"), usedforsecurity=False)
+        .hexdigest()
+        .upper()
+        .encode()
+    )
 
 
 def _in_file(path: Path, wanted: bytes) -> bool:

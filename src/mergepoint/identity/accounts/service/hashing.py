@@ -47,15 +47,15 @@ class Hasher:
     def hash(self, password: str) -> str:
         """Return the hash in PHC form; raise `Busy` when no turn came."""
         with self._turn():
-            return self._argon2.hash(_normal(password))
+            return self._argon2.hash(normal(password))
 
     def verify(self, stored: str, password: str) -> bool:
         """Tell whether the password is the one hashed; False for a damaged hash."""
-        text = _normal(password)
-        fits = len(text.encode()) <= PASSWORD_BYTES_MAX
+        raw = normal(password)
+        fits = len(raw) <= PASSWORD_BYTES_MAX
         with self._turn():
             try:
-                return self._argon2.verify(stored, text if fits else "") and fits
+                return self._argon2.verify(stored, raw if fits else b"") and fits
             except (VerificationError, InvalidHashError):
                 return False
 
@@ -77,6 +77,6 @@ class Hasher:
             self._turns.release()
 
 
-def _normal(password: str) -> str:
+def normal(password: str) -> bytes:
     """Return a password as RFC 8265 compares it: NFC, so that two keyboards type one password."""
-    return unicodedata.normalize("NFC", password)
+    return unicodedata.normalize("NFC", password).encode(errors="surrogatepass")

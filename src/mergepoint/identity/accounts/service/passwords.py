@@ -16,7 +16,7 @@ from mergepoint.identity.accounts.config import AccountsSettings
 from mergepoint.identity.accounts.events import Event
 from mergepoint.identity.accounts.service.breach import Breached
 from mergepoint.identity.accounts.service.errors import Refused, unknown
-from mergepoint.identity.accounts.service.hashing import PASSWORD_BYTES_MAX, Hasher
+from mergepoint.identity.accounts.service.hashing import PASSWORD_BYTES_MAX, Hasher, normal
 from mergepoint.identity.accounts.service.people import end_sessions, row_of
 from mergepoint.identity.accounts.service.person import Person, load_person
 from mergepoint.identity.accounts.store.models import SubjectRow
@@ -53,7 +53,7 @@ class Passwords:
     def judge(self, password: str, user: str, name: str = "", email: str = "") -> list[Fault]:
         """Return everything that is wrong with a new password; nothing when it is good."""
         least = self._settings.password_length_min
-        size = len(password.encode())
+        size = len(normal(password))
         if size > PASSWORD_BYTES_MAX:
             return [Fault("long", f"{size} bytes; at most {PASSWORD_BYTES_MAX}")]
         faults = []

@@ -35,7 +35,7 @@ def new_secret() -> str:
 
 def digest(secret: str) -> str:
     """Return what is stored of a secret: its SHA-256 in hexadecimal."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def matches(secret: str, stored: str) -> bool:

@@ -64,7 +64,8 @@ class Bucket:
     @property
     def key(self) -> str:
         """Return the row's key: a hash, since people type passwords into the field for names."""
-        return hashlib.sha256(f"{self.kind}|{self.value}".encode()).hexdigest()
+        text = f"{self.kind}|{self.value}"
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

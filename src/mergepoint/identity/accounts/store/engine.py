@@ -39,6 +39,12 @@ def parse_url(text: str) -> URL:
         raise StoreRefused("the database address cannot be read", next="mergepoint check") from None
     if url.get_backend_name() == "postgresql":
         return url.set(drivername="postgresql+psycopg")
+    path = sqlite_path(url)
+    if path is None or not path.is_absolute():
+        raise StoreRefused(
+            "the database must be sqlite:////absolute/path or postgresql://...",
+            next="mergepoint check",
+        )
     return url
 
 
