@@ -7,6 +7,7 @@ import re
 import pyotp
 import pytest
 
+from mergepoint.identity import Identity
 from mergepoint.identity.accounts.caller import Caller
 
 PASSWORD = "seven pears on a wall"
@@ -57,6 +58,16 @@ def test_whoami_tells_programs_what_they_need_and_strangers_nothing(house) -> No
     assert stranger.json == {"code": "identity.required", "login": "/-/accounts/login"}
 
 
+def test_whoami_of_an_api_token_is_what_the_edge_has_proven(house) -> None:  # type: ignore[no-untyped-def]
+    told = Identity(sub="s1", user="builder", kind="service", roles=("reader",), amr=("token",))
+    beside = {"mergepoint.identity": told}
+    known = house.browser().get("/whoami", environ_overrides=beside).json
+    forged = house.browser().get("/whoami", headers={"Mergepoint-Identity": "e30.e30.e30"})
+
+    assert (known["user"], known["roles"], known["amr"]) == ("builder", ["reader"], ["token"])
+    assert forged.status_code == 401
+
+
 def test_a_new_password_needs_the_old_one_and_ends_every_other_session(house) -> None:  # type: ignore[no-untyped-def]
     browser, other = house.inside("rosa"), house.browser()
     other.log_in("rosa")
@@ -98,7 +109,9 @@ def test_an_authenticator_is_set_up_by_its_first_code_and_switched_off_again(hou
     assert wrong.status_code == 422 and secret[1] in wrong.text
 
     code = pyotp.TOTP(secret[1].replace(" ", "")).at(int(house.clock.unix_s()))
-    codes = re.findall(r"<li>([a-z2-7-]{19})</li>", browser.post("/security/totp", {"code": code}).text)
+    codes = re.findall(
+        r"<li>([a-z2-7-]{19})</li>", browser.post("/security/totp", {"code": code}).text
+    )
     assert len(set(codes)) == 10
     page = browser.get("/security").text
     assert "Recovery codes left: 10" in page and not any(c in page for c in codes)
@@ -126,7 +139,9 @@ def test_sessions_are_listed_by_device_and_ended_one_by_one_or_all(house) -> Non
     house.person("rosa")
     here, phone, old = house.browser(), house.browser(), house.browser()
     for browser, agent in ((here, CHROME), (phone, PHONE), (old, "curl/8.0")):
-        browser.post("/login", {"user": "rosa", "password": PASSWORD}, headers={"User-Agent": agent})
+        browser.post(
+            "/login", {"user": "rosa", "password": PASSWORD}, headers={"User-Agent": agent}
+        )
     page = here.get("/sessions").text
     names = re.findall(r"<strong>(.*?)</strong>", page)
     assert names[0] == "Chrome on Linux" and page.count("This device") == 1
@@ -188,7 +203,12 @@ def test_a_session_of_long_ago_proves_itself_again_and_loses_nothing_typed(house
     asked = browser.post("/tokens", sent)
     assert asked.status_code == 403 and "Is it still you?" in asked.text
     held = re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', asked.text)
-    assert held == [("label", "laptop"), ("life", "30"), ("scopes", "tickets.read"), ("scopes", "role:reader")]
+    assert held == [
+        ("label", "laptop"),
+        ("life", "30"),
+        ("scopes", "tickets.read"),
+        ("scopes", "role:reader"),
+    ]
     wrong = browser.post("/tokens", {**sent, "proof_password": "wrong"})
     assert wrong.status_code == 422 and "The password is not right." in wrong.text
     assert house.accounts.tokens.of(sub_of(browser)) == []
@@ -261,6 +281,13 @@ def test_a_challenge_is_used_up_by_the_first_answer(house) -> None:  # type: ign
     browser.post("/login/passkey", json=sent)
 
     assert house.accounts.attempts.read(asked["attempt"], "passkey.login") is None
+
+
+def test_beginning_passkey_logins_without_end_is_slowed_down(house) -> None:  # type: ignore[no-untyped-def]
+    answers = [house.browser().post("/login/passkey/options") for _ in range(61)]
+
+    assert [a.status_code for a in answers] == [200] * 60 + [429]
+    assert "Please wait" in answers[-1].json["message"]
 
 
 def test_a_site_reached_by_an_address_offers_no_passkeys(raised) -> None:  # type: ignore[no-untyped-def]

@@ -291,11 +291,12 @@ def test_every_text_can_be_read(reader, running, scheme: str) -> None:  # type: 
     assert {a: f for a, f in measured(insider, ROOMS, script).items() if f} == {}
 
 
-def test_a_phone_shows_every_page_without_scrolling_sideways(reader, running) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("lang", ["en", "de"])
+def test_a_phone_shows_every_page_without_scrolling_sideways(reader, running, lang: str) -> None:  # type: ignore[no-untyped-def]
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
     small = f"() => ({(MEASURES / 'small_targets.js').read_text()})(24)"
-    running.house.person("ada", name="Ada Longname of the Orchard", roles=("admin",))
-    stranger, insider = reader.open("/login", **phone), reader.log_in("ada", **phone)
+    running.house.person("ada", name="Ada Longname of the Orchard", lang=lang, roles=("admin",))
+    stranger, insider = reader.open(locale=lang, **phone), reader.log_in("ada", **phone)
     wide = "() => document.documentElement.scrollWidth - innerWidth"
 
     for page, addresses in ((stranger, DOORS), (insider, ROOMS)):

@@ -126,9 +126,7 @@ def test_a_connection_waits_for_the_second_factor_too(house) -> None:  # type: i
     import pyotp
 
     code = pyotp.TOTP(secret)
-    assert house.accounts.factors.confirm_totp(
-        own.sub, code.at(int(house.clock.unix_s())), BY_TEST
-    )
+    assert house.accounts.factors.confirm_totp(own.sub, code.at(int(house.clock.unix_s())), BY_TEST)
     house.clock.ahead_s += 30
     browser = house.browser()
     go(browser, "/login/with/garden?next=/wiki/")

@@ -31,6 +31,7 @@ from mergepoint.identity.accounts.service.links import Purpose
 from mergepoint.identity.accounts.service.logins import Browser
 from mergepoint.identity.accounts.service.person import Person
 from mergepoint.identity.accounts.service.sessions import SessionInfo, Started
+from mergepoint.identity.accounts.service.throttle import ADDRESS, Bucket, network_of
 
 LANGUAGE_COOKIE = "mergepoint-lang"
 LANGUAGE_LIFE_S = 400 * 86400
@@ -151,6 +152,14 @@ class Door:
     def is_recent(self) -> bool:
         """Tell whether the proof of who one is is young enough for a sensitive change."""
         return self.clock.unix_s() - self.me.session.auth_at <= self.settings.recent_s
+
+    def too_often(self, kind: str) -> float:
+        """Count one beginning from this address; return the seconds to wait, 0 to go on.
+
+        For what anybody may begin and the database has to remember.
+        """
+        bucket = Bucket(kind, network_of(self.caller.address), ADDRESS)
+        return self.service.throttle.take([bucket], self.caller).retry_after_s
 
     def renew(self, amr: Iterable[str]) -> bool:
         """Note a fresh proof in the session, which gets a new id; False when it has ended."""

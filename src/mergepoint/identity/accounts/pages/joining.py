@@ -16,7 +16,6 @@ from mergepoint.identity.accounts.pages.routes import Needs, Route
 from mergepoint.identity.accounts.service.errors import Refused, unknown
 from mergepoint.identity.accounts.service.links import LinkInfo, Purpose
 from mergepoint.identity.accounts.service.person import Person
-from mergepoint.identity.accounts.service.throttle import ADDRESS, Bucket, network_of
 
 KINDS = {Purpose.INVITE: "invite", Purpose.FIRST_ADMINISTRATOR: "first"}
 
@@ -113,10 +112,9 @@ class JoiningPages:
             return door.page("forgot.html", form=form, sent=False)
         form.require("user", "field.user_or_email")
         if form.ok:
-            bucket = Bucket("forgot", network_of(door.caller.address), ADDRESS)
-            taken = door.service.throttle.take([bucket], door.caller)
-            if taken.retry_after_s > 0:
-                form.fail("", "error.tries", wait=waiting(door.say, taken.retry_after_s))
+            wait_s = door.too_often("forgot")
+            if wait_s > 0:
+                form.fail("", "error.tries", wait=waiting(door.say, wait_s))
                 return door.page("forgot.html", 429, form=form, sent=False)
             self._send_link(form.get("user"))
         return door.page("forgot.html", 200 if form.ok else 422, form=form, sent=form.ok)

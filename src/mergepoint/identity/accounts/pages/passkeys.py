@@ -15,7 +15,7 @@ from mergepoint.identity.accounts.pages import attempt_cookie
 from mergepoint.identity.accounts.pages.ceremony import LOGIN, PROVE, SECOND, Ceremony
 from mergepoint.identity.accounts.pages.device import device
 from mergepoint.identity.accounts.pages.door import Door
-from mergepoint.identity.accounts.pages.forms import Form
+from mergepoint.identity.accounts.pages.forms import Form, waiting
 from mergepoint.identity.accounts.pages.linking import Linking
 from mergepoint.identity.accounts.pages.routes import Needs, Route
 from mergepoint.identity.accounts.service.errors import Refused, unknown
@@ -62,6 +62,12 @@ class PasskeyPages:
 
     def ask(self) -> Response:
         """Begin a login: any passkey of this site will do."""
+        wait_s = self._door.too_often("passkey")
+        if wait_s > 0:
+            say = self._door.say
+            response = jsonify(message=say("error.tries", wait=waiting(say, wait_s)))
+            response.status_code = 429
+            return response
         return jsonify(self._ceremony.begin_use(LOGIN, self._door.caller))
 
     def log_in(self) -> Response:

@@ -12,13 +12,18 @@ from flask import Response, jsonify, request, url_for
 
 from mergepoint.identity.accounts.pages.destination import own_path
 from mergepoint.identity.accounts.pages.device import device
-from mergepoint.identity.accounts.pages.door import LANGUAGE_COOKIE, LANGUAGE_LIFE_S, Door
+from mergepoint.identity.accounts.pages.door import LANGUAGE_COOKIE, LANGUAGE_LIFE_S, Door, Who
 from mergepoint.identity.accounts.pages.forms import Form
 from mergepoint.identity.accounts.pages.language import LANGUAGES
 from mergepoint.identity.accounts.pages.routes import Needs, Route
 from mergepoint.identity.accounts.service.claims import permissions_of
 from mergepoint.identity.accounts.service.errors import Refused
 from mergepoint.identity.accounts.service.sessions import SessionInfo
+
+ENVIRON_KEY = "mergepoint.identity"
+"""Where the host shim puts who asks; a header cannot reach it."""
+TEXTS = ("sub", "kind", "user", "name", "email")
+LISTS = ("roles", "groups", "permissions", "amr")
 
 
 class ProfilePages:
@@ -110,24 +115,36 @@ class ProfilePages:
         return response
 
     def whoami(self) -> Response:
-        """Tell a program of this site who is logged in; 401 when nobody is."""
+        """Tell a program who it is logged in as; 401 when nobody is.
+
+        A browser is known by its session, an API token by what the edge has proven.
+        """
         who = self._door.who
-        if who is None:
+        known = self._of_session(who) if who else _of_edge(request.environ.get(ENVIRON_KEY))
+        if known is None:
             response = jsonify(code="identity.required", login=url_for("accounts.login"))
             response.status_code = 401
             return response
-        person = who.person
-        granted = permissions_of(self._door.settings.roles, person.roles)
-        return jsonify(
-            sub=person.sub,
-            kind=person.kind,
-            user=person.user,
-            name=person.name,
-            email=person.email,
-            lang=person.lang or self._door.settings.lang,
-            roles=list(person.roles),
-            groups=list(person.groups),
-            permissions=sorted(granted),
-            amr=list(who.session.amr),
-            auth_time=who.session.auth_at,
-        )
+        return jsonify(known)
+
+    def _of_session(self, who: Who) -> dict[str, Any]:
+        person, settings = who.person, self._door.settings
+        return {
+            **{name: getattr(person, name) for name in TEXTS},
+            "lang": person.lang or settings.lang,
+            "roles": list(person.roles),
+            "groups": list(person.groups),
+            "permissions": sorted(permissions_of(settings.roles, person.roles)),
+            "amr": list(who.session.amr),
+            "auth_time": who.session.auth_at,
+        }
+
+
+def _of_edge(identity: Any) -> dict[str, Any] | None:
+    """Return what the host has put beside the request; no client can put anything there."""
+    if identity is None or not identity.sub:
+        return None
+    return {
+        **{name: getattr(identity, name) for name in (*TEXTS, "lang", "auth_time")},
+        **{name: list(getattr(identity, name)) for name in LISTS},
+    }

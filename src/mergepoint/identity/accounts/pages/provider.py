@@ -12,6 +12,7 @@ from mergepoint.identity.accounts.config import Provider
 from mergepoint.identity.accounts.pages import attempt_cookie
 from mergepoint.identity.accounts.pages.destination import own_path
 from mergepoint.identity.accounts.pages.door import Door
+from mergepoint.identity.accounts.pages.forms import waiting
 from mergepoint.identity.accounts.pages.linking import Linking, arrive, connect
 from mergepoint.identity.accounts.pages.oidc import (
     ProviderInvalid,
@@ -56,6 +57,10 @@ class ProviderPages:
 
     def _go(self, name: str, mode: str) -> Response:
         door, provider = self._door, self._provider(name)
+        wait_s = door.too_often("provider")
+        if wait_s > 0:
+            wait = waiting(door.say, wait_s)
+            return door.message("refused.often", 429, onward=_login(), wait=wait)
         back = f"{door.settings.public_url}{url_for('accounts.provider_back', name=name)}"
         try:
             address, kept = door.openid.begin(provider, back, again=mode == AGAIN)

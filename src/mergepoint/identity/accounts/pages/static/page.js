@@ -24,8 +24,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// Times are written in UTC; here they become the reader's own.
-const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+// Times are written in UTC; here they become the reader's own, as their country writes the page's language.
+const lang = document.documentElement.lang;
+const country = navigator.languages.find((wish) => wish.startsWith(lang)) ?? lang;
+const format = new Intl.DateTimeFormat(country, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time[datetime]")) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.valueOf())) continue;

@@ -54,7 +54,7 @@ function tell(message) {
 // The server says what to ask for; the authenticator answers; the server judges.
 async function ceremony(button, extra) {
   const asked = await post(button.dataset.options);
-  if (!asked.ok) return asked;
+  if (!asked.ok) return { ...asked, unasked: true };
   const request = { publicKey: decoded(asked.options), ...extra };
   const credential = button.dataset.passkey === "add"
     ? await navigator.credentials.create(request)
@@ -87,7 +87,8 @@ async function offerInField(button) {
   if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
   waiting = new AbortController();
   try {
-    finish(button, await ceremony(button, { mediation: "conditional", signal: waiting.signal }));
+    const result = await ceremony(button, { mediation: "conditional", signal: waiting.signal });
+    if (!result.unasked) finish(button, result);
   } catch (error) {
     if (error.name !== "AbortError" && error.name !== "NotAllowedError") tell(said.dataset.refused);
   }
