@@ -27,6 +27,7 @@ http {{
   uwsgi_temp_path {dir}/b4; scgi_temp_path {dir}/b5;
   server {{
     listen unix:{socket} backlog=4096;
+    {tcp}
     default_type text/plain;
     location = /small {{ return 200 "{small}"; }}
     location = /large {{ alias {dir}/large.txt; }}
@@ -37,14 +38,19 @@ http {{
 
 
 @contextlib.contextmanager
-def nothing(directory: Path) -> Iterator[tuple[str, int]]:
-    """Serve 100 bytes at /small and 10 KB at /large; yield the address and the pid."""
+def nothing(directory: Path, port: int = 0) -> Iterator[tuple[str, int]]:
+    """Serve 100 bytes at /small and 10 KB at /large; yield the address and the pid.
+
+    It listens on a Unix socket, and on `port` of 127.0.0.1 too where one is given.
+    """
     binary, path = program("nginx"), directory / "nothing.sock"
     if binary is None:
         raise FileNotFoundError("nginx is not installed: apt-get install nginx-light")
     config = directory / "backend.conf"
     user = "user root;" if os.geteuid() == 0 else ""
-    config.write_text(CONFIG.format(dir=directory, socket=path, small="x" * 100, user=user))
+    tcp = f"listen 127.0.0.1:{port} backlog=4096;" if port else ""
+    text = CONFIG.format(dir=directory, socket=path, small="x" * 100, user=user, tcp=tcp)
+    config.write_text(text)
     (directory / "large.txt").write_text("y" * 10240)
     process = subprocess.Popen([binary, "-c", str(config), "-p", str(directory)])
     try:
