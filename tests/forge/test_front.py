@@ -109,13 +109,14 @@ def test_search_asks_every_app_and_marks_the_words(site: Site, visitor: Visitor)
     ("reply", "says"),
     [
         (telling({"items": []}, status=500), "cannot be reached"),
+        (telling({}, status=401), "is closed to this page"),
         (telling(["not", "an", "object"]), "gave an answer nobody could read"),
         (telling({"items": [{"title": "no url"}]}), "gave an answer nobody could read"),
         (telling({"items": [item("away", "https://example.org/")]}), "nobody could read"),
         (telling({"items": [item("away", "//example.org/")]}), "nobody could read"),
         (telling({"items": [], "filler": "x" * 300_000}), "cannot be reached"),
     ],
-    ids=["error", "shape", "item", "elsewhere", "schemeless", "huge"],
+    ids=["error", "closed", "shape", "item", "elsewhere", "schemeless", "huge"],
 )
 def test_one_app_that_talks_nonsense_costs_a_sentence(
     site: Site, visitor: Visitor, reply: Reply, says: str

@@ -33,12 +33,14 @@ class Desk:
     def url(self, repository: str = "plain.git", user: str = "") -> str:
         return f"http://127.0.0.1:{self.ports[user]}/x/{repository}"
 
-    def git(self, *arguments: str, at: str = ".", check: bool = True) -> tuple[int, str]:
-        """Run Git and return its exit code and everything it said."""
+    def git(
+        self, *arguments: str, at: str = ".", check: bool = True, trace: bool = False
+    ) -> tuple[int, str]:
+        """Run Git and return its exit code and everything it said, with `trace` what it sent."""
         done = subprocess.run(
             ["git", *arguments],
             cwd=self.place / at,
-            env=environment(self.place),
+            env=environment(self.place) | ({"GIT_TRACE_CURL": "1"} if trace else {}),
             capture_output=True,
             timeout=GIT_S_MAX,
             check=False,
@@ -229,6 +231,22 @@ def test_a_large_push_and_clone_pass_through_without_being_held(desk: Desk) -> N
     desk.clone(to="again")
 
     assert (desk.place / "again" / "large.bin").stat().st_size == LARGE_BYTES
+
+
+def test_a_fetch_that_git_compresses_is_understood(desk: Desk) -> None:
+    at = desk.clone("tester")
+    desk.git("push", "-q", "origin", "main:refs/heads/topic", at=at)
+    other = desk.clone("tester", "other")
+    sha = desk.commit(at, "new.txt")
+    desk.git("push", "-q", "origin", "main", at=at)
+    for number in range(80):
+        desk.git("commit", "-q", "--allow-empty", "-m", f"Own {number}", at=other)
+
+    # What the two have in common is asked for in a long list, which Git sends compressed.
+    _, said = desk.git("-c", "http.postBuffer=1m", "fetch", "origin", at=other, trace=True)
+
+    assert "content-encoding: gzip" in said.lower()
+    assert desk.git("rev-parse", "origin/main", at=other)[1] == sha
 
 
 def test_pushes_that_break_off_change_nothing_and_keep_no_place_from_others(desk: Desk) -> None:

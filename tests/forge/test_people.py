@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from mergepoint_testkit.visitor import Visitor
+
+from .conftest import FORGE, WIKI_PYTHON, environment
 
 APPS = ["front", "tickets", "wiki", "code"]
 FORMS = [
@@ -156,10 +159,37 @@ def test_a_database_of_an_older_version_keeps_its_authors(  # type: ignore[no-un
     assert "Test Writer (tester) commented" in visitor.get("/1").document().words()
 
 
-def test_a_wiki_of_an_older_version_keeps_its_search(prepared: Path, tmp_path: Path) -> None:
-    with sqlite3.connect(prepared / "wiki" / "wiki.db") as database:
-        made = "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
-        triggers = [row[0] for row in database.execute(made)]
+def test_a_wiki_of_an_older_version_keeps_its_authors_and_its_search(  # type: ignore[no-untyped-def]
+    serve_empty, prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(prepared / "wiki", tmp_path / "wiki")
+    for version in ("0002", "0003"):  # back to the older tables, and forward again
+        subprocess.run(
+            [str(WIKI_PYTHON), "manage.py", "migrate", "pages", version, "--verbosity=0"],
+            cwd=FORGE / "wiki",
+            env=environment(tmp_path),
+            check=True,
+        )
+    visitor = serve_empty("wiki", tmp_path, "tester")
+    sent = {"title": "Rhubarb", "body": "Grows by itself.", "save": ""}
+    visitor.submit(visitor.get("/new"), "title", **sent)
+
+    assert "maintainer" in visitor.get("/page/getting-started/history").document().words()
+    assert [i["title"] for i in visitor.get("/api/search?q=rhubarb").json["items"]] == ["Rhubarb"]
+    assert "Weather station" in visitor.get("/api/search?q=weath").text
+
+
+def test_whom_django_has_made_inactive_is_told_no_in_a_page(  # type: ignore[no-untyped-def]
+    serve_empty, prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(prepared / "wiki", tmp_path / "wiki")
+    visitor = serve_empty("wiki", tmp_path, "tester")
+    assert visitor.get("/new").status == 200
+    with sqlite3.connect(tmp_path / "wiki" / "wiki.db") as database:
+        database.execute("UPDATE auth_user SET is_active = 0 WHERE username = 'tester'")
     database.close()
 
-    assert triggers == ["page_text_delete", "page_text_insert", "page_text_update"]
+    page = visitor.get("/new")
+
+    assert page.status == 403
+    assert "Not for everybody" in page.text

@@ -93,6 +93,6 @@ def test_the_front_tells_its_news_with_a_token_of_its_own(
 
     words = visitor.request("GET", "/", headers=as_looker).document().words()
 
-    assert "cannot be reached" in before
-    assert "cannot be reached" not in words
+    assert before.count("is closed to this page") == 3
+    assert "is closed to this page" not in words
     assert "open" in words

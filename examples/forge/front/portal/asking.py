@@ -53,6 +53,10 @@ class _Kept:
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
+class Closed(HTTPException):
+    """The app asks for a login or a permission that this page does not have."""
+
+
 class Asking:
     """Asks apps at `site_url`; `apis` holds the path of each app's JSON by name.
 
@@ -86,6 +90,8 @@ class Asking:
             return Answer(trouble="is busy")
         try:
             return read_answer(json.loads(self._get(target, deadline_s)))
+        except Closed:
+            return Answer(trouble="is closed to this page")
         except (OSError, HTTPException):
             return Answer(trouble="cannot be reached")
         except ValueError:
@@ -100,6 +106,8 @@ class Asking:
         try:
             connection.request("GET", target, headers=self._headers)
             answer = connection.getresponse()
+            if answer.status in {401, 403}:
+                raise Closed(target)
             if answer.status != 200:
                 raise HTTPException(f"{target} answered {answer.status}")
             body = bytearray()

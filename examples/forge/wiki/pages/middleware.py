@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
+from pages import people
+
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -33,7 +35,7 @@ def for_one_reader(answer: Answer) -> Answer:
 
     def kept(request: HttpRequest) -> HttpResponseBase:
         response = answer(request)
-        if request.user.is_authenticated:
+        if people.known(request).is_authenticated:
             response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 

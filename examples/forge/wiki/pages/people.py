@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -53,6 +54,15 @@ def for_writers(view: View) -> View:
     return guarded
 
 
+def known(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
+    """Return the user, or nobody for whom Django has made inactive: they are told no in a page."""
+    try:
+        request.user.get_username()  # the adapter looks them up now, and may refuse
+    except PermissionDenied:
+        return AnonymousUser()
+    return request.user
+
+
 def _to_login(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(here(request), settings.LOGIN_URL)
 
@@ -64,7 +74,7 @@ def here(request: HttpRequest) -> str:
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """Give templates the `visitor`, without what is closed to them, and `may_edit`."""
-    user = request.user
+    user = known(request)
     menu = read_shell()
     account = menu["account"]
 
