@@ -173,7 +173,8 @@ def logins(site: RunningSite, rounds: int) -> list[Result]:
     for _ in range(rounds):
         with new_client(site) as client:
             alone.append(log_in(client, "alice"))
-    with browser(site, "alice") as client:
+    add(site, "bob")
+    with browser(site, "bob") as client:
         calm = [page_ms(client) for _ in range(rounds * 20)]
         crowd, meanwhile, told_to_wait = at_once(site, client)
     shown = {
