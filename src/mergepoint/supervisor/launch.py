@@ -113,8 +113,8 @@ def schedule_as_batch(request: dict[str, Any]) -> None:
 
     A worker on a busy CPU is woken many times in a request: by the edge, by its own threads, by the
     interpreter lock. If each pushes aside what runs, half of the request's time goes into switches.
-    Weight and share stay as they were; see SCHED_BATCH in sched(7). The price: beside a program that
-    never sleeps on the same CPU, a request waits about one time slice (2 to 4 ms) longer.
+    Weight and share stay as they were; see SCHED_BATCH in sched(7). The price: beside a program
+    that never sleeps on the same CPU, a request waits about one time slice (2 to 4 ms) longer.
     """
     if request.get("batch") and hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # a sandbox may forbid it: the worker is only slower
