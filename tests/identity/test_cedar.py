@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mergepoint.identity import ANONYMOUS, Identity
@@ -130,6 +130,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 PIECES = ["permit(principal, action, resource)", '"a;\\"b"', "// x;y\n", "\n"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12))
 def test_a_text_falls_into_its_policies_and_nothing_is_lost(parts: list[str]) -> None:
     text = ";".join(parts) + ";"

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mergepoint_testkit.identities import claims, signed
 
@@ -116,6 +116,7 @@ def test_what_cannot_be_read_is_an_error_at_the_first_look_and_never_nobody(what
             found.anonymous  # noqa: B018
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, values))
 def test_any_claims_give_an_identity_or_a_clear_error(told: dict[str, object]) -> None:
     try:
@@ -126,6 +127,7 @@ def test_any_claims_give_an_identity_or_a_clear_error(told: dict[str, object]) -
     assert all(isinstance(name, str) for name in found.roles)
 
 
+@settings(deadline=None)
 @given(st.sets(words | words.map(lambda w: w + ".*") | st.just("*"), max_size=4), words)
 def test_a_permission_covers_what_the_contract_says(held: set[str], wanted: str) -> None:
     by_rule = any(

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from mergepoint_testkit.environments import VENVS, environment
 from mergepoint_testkit.identities import claims, headers, signed
+from mergepoint_testkit.in_process import ask_asgi, ask_wsgi, environ_of, settings
 from mergepoint_testkit.services import unavailable
 from mergepoint_testkit.workers import MOUNT, Worker, Workers
 
+from mergepoint.host.who import ENVIRON_KEY
+from mergepoint.host.wsgi import WsgiShim
 from mergepoint.identity import contract
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -114,10 +117,6 @@ def test_members_of_one_worker_know_who_asks(workers: Workers) -> None:
 
 
 def test_a_worker_on_a_port_believes_nobody() -> None:
-    from mergepoint_testkit.in_process import ask_asgi, ask_wsgi, settings
-
-    from mergepoint.host.who import ENVIRON_KEY
-
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
         return [str(ENVIRON_KEY in environ or "REMOTE_USER" in environ).encode()]
@@ -133,6 +132,21 @@ def test_a_worker_on_a_port_believes_nobody() -> None:
     assert ask_asgi(asgi, headers=ADA, PORT="8001").body == "False"
     assert ask_wsgi(app, headers=ADA).body == "True"
     assert ask_asgi(asgi, headers=ADA).body == "True"
+
+
+def test_a_name_that_a_server_made_up_is_dropped() -> None:
+    seen: list[object] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(environ.get("REMOTE_USER"))
+        start_response("200 OK", [])
+        return []
+
+    for sent in ({}, {"HTTP_MERGEPOINT_IDENTITY": ADA["Mergepoint-Identity"]}):
+        environ = {**environ_of("/", {}), "REMOTE_USER": "root", **sent}
+        WsgiShim(app, True, set())(environ, lambda *_: len)
+
+    assert seen == [None, None]
 
 
 IMPORTS = """
