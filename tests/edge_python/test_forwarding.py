@@ -1,7 +1,8 @@
-"""What `explain` says of headers is what the edge does: both read tests/golden/reserved_headers.json.
+"""What `explain` says of headers is what the edge does with them.
 
 Place:  make test
-Rule:   the golden file is the list; edge/crates/core/tests/headers.rs holds the edge to it.
+Rule:   tests/golden/reserved_headers.json is the list; edge/crates/core/tests/headers.rs holds the
+        edge to it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from mergepoint.manifest.checks.headers import identity_header_fault
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "reserved_headers.json"
 LISTED: dict[str, list[str]] = json.loads(GOLDEN.read_text())
+TAKEN = (
+    *("forwarded", "x-forwarded-user", "mergepoint-user", "accept-language", "content-type"),
+    *("cookie", "host", "x-request-id", "traceparent", "tracestate", "remote-user", "proxy-user"),
+    *("sec-fetch-site", "if-match", "access-control-x", "x-script-name"),
+)
 NAMES = [*LISTED["hop_by_hop"], *LISTED["names"]]
 
 
@@ -53,9 +59,7 @@ def test_an_app_may_read_people_from_names_of_its_own(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [*LISTED["hop_by_hop"], "forwarded", "x-forwarded-user", "mergepoint-user", "accept-language"]
-    + ["content-type", "cookie", "host", "x-request-id", "traceparent", "tracestate", "remote-user"]
-    + ["sec-fetch-site", "if-match", "proxy-user", "access-control-x", "x-script-name"],
+    [*LISTED["hop_by_hop"], *TAKEN],
 )
 def test_no_app_gives_a_second_meaning_to_a_known_name(name: str) -> None:
     assert identity_header_fault(name) is not None
