@@ -1,0 +1,23 @@
+"""FastAPI with a page and a WebSocket that know who came."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, WebSocket
+
+from mergepoint.identity import Identity
+from mergepoint.identity.adapters.fastapi import Who, needs
+
+app = FastAPI()
+
+
+@app.get("/me")
+async def me(who: Who):
+    return {"user": who.user, "kind": who.kind, "session": who.session}
+
+
+@app.websocket("/ws")
+async def ws(websocket: WebSocket, who: Annotated[Identity, Depends(needs())]):
+    await websocket.accept()
+    await websocket.send_text(f"hello {who.user}")
+    async for text in websocket.iter_text():
+        await websocket.send_text(f"{who.user}: {text}")
