@@ -141,8 +141,8 @@ pub fn refresh_session(value: &str) -> Option<&str> {
 
 /// Removes our four cookies, and under `confine` all but the first of those with one name, from what an app receives.
 ///
-/// Other cookies stay byte for byte, joined into one field if anything had to go; a request that has nothing to remove is
-/// not copied. Not to be called for accounts.
+/// Other cookies stay byte for byte, joined into one field if anything had to go; where nothing has, nothing is copied.
+/// Not to be called for accounts.
 pub fn forward(headers: &mut HeaderMap, policy: CookiePolicy) {
     let mut seen = Seen::new(policy);
     if pairs(headers).all(|pair| seen.passes(pair)) {

@@ -1,7 +1,8 @@
 //! What accounts has ended before its time.
 //!
 //! Place: fed by `edge/feed`, asked for every proof of every request.
-//! Rule: never forgets a revocation that could still matter; when there are too many to keep apart, all older proofs end.
+//! Rule: never forgets a revocation that could still matter; where there are too many to keep apart, all older proofs
+//! end.
 
 use std::collections::HashMap;
 

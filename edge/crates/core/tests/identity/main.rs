@@ -14,6 +14,7 @@ mod remote;
 mod revocations;
 mod set_cookie;
 mod snapshot;
+mod snapshot_faults;
 mod token;
 
 use http::{HeaderMap, HeaderName, HeaderValue};

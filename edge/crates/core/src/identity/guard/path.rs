@@ -1,12 +1,12 @@
 //! The ways in which programs may read one path.
 //!
 //! Place: part of `guard`.
-//! Rule: works on bytes, for what an escape stands for need not be UTF-8; takes any text, and a usual path without a copy.
+//! Rule: works on bytes, for what an escape stands for need not be UTF-8; takes any text, a usual path without a copy.
 
 use std::borrow::Cow;
 
-/// A path decoded once, and decoded twice where that is something else. Each is normal: it begins with a slash and does
-/// not end with one (`/` itself excepted), repeated slashes are one, a backslash is a slash, parameters (`;x`) are gone,
+/// A path decoded once, and decoded twice where that is something else. Each is normal: it begins with a slash and
+/// does not end with one (`/` itself excepted), repeated slashes are one, a backslash is a slash, parameters (`;x`) are gone,
 /// dot segments are resolved and cannot climb above the mount.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Readings<'a> {
