@@ -71,9 +71,7 @@ def test_only_a_hash_is_stored(accounts: Accounts, ada: Person, by: Caller) -> N
     assert all(made.text.split("_")[2] not in str(e.detail) for e in accounts.audit.read())
 
 
-@pytest.mark.parametrize(
-    "damage", ["", "x", "mpt_", "\0", "\ud800", f"mpt_{'a' * 12}_{'b' * 43}"]
-)
+@pytest.mark.parametrize("damage", ["", "x", "mpt_", "\0", "\ud800", f"mpt_{'a' * 12}_{'b' * 43}"])
 def test_what_is_no_token_of_ours_is_nothing(
     accounts: Accounts, ada: Person, by: Caller, damage: str
 ) -> None:

@@ -25,7 +25,7 @@ BUSY_S = 1.5
 """How long a statement waits for another process's lock."""
 CONNECT_S = 2
 POOL_SIZE = 4
-POOL_EXTRA_MAX = 4
+POOL_EXTRA_MAX = 12
 POOL_WAIT_S = 1.0
 BEGIN_OPTION = "accounts_begin"
 """Execution option: how a SQLite transaction begins."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +34,14 @@ from mergepoint.identity.accounts.store.engine import (
 )
 from mergepoint.identity.accounts.store.errors import StoreLost
 from mergepoint.identity.accounts.store.migrate import migrate
-from mergepoint.identity.accounts.store.models import AuditRow, FeedRow, RevocationRow, SubjectRow
+from mergepoint.identity.accounts.store.models import (
+    AuditRow,
+    FeedRow,
+    RevocationRow,
+    SessionRow,
+    SubjectRow,
+    TokenRow,
+)
 
 STEP_S = 0.001
 """How far a revocation of something that lives on lies ahead; the next proof is issued there."""
@@ -41,6 +49,8 @@ ENDED_AHEAD_S = 60.0
 """The same for ids that never come back: covers clocks of two machines that differ."""
 LOST_PAUSE_S = 0.5
 """How long a lost database is not asked again, so that a waiting queue cannot form."""
+LINE_S = 5.0
+"""How long a thread waits for its turn to write to SQLite."""
 PRUNED_AT_ONCE_MAX = 1000
 REVOKE_SUBJECT, REVOKE_SESSION, REVOKE_TOKEN, REVOKE_SITE = "subject", "session", "token", "site"
 
@@ -112,16 +122,30 @@ class Work:
         return feed.position
 
     def _before(self, feed: FeedRow, kind: str, target: str, at: float) -> float:
-        """Return where proofs begin to count again; never earlier than the last time."""
+        """Return where proofs begin to count again: after every one that was issued.
+
+        Those of a subject bear the clock or a `valid_from`, whichever was later.
+        """
+        floor = max(at, feed.valid_from, self._issued_upto(kind, target))
         if kind == REVOKE_SITE:
-            feed.valid_from = max(at + STEP_S, feed.valid_from)
+            feed.valid_from = floor + STEP_S
             return feed.valid_from
+        row = self.session.get(SubjectRow, target) if kind == REVOKE_SUBJECT else None
+        if row is not None:
+            row.valid_from = floor + STEP_S
+            return row.valid_from
+        return floor + ENDED_AHEAD_S
+
+    def _issued_upto(self, kind: str, target: str) -> float:
+        """Return the latest `valid_from` of the subjects whose proofs end."""
+        wanted = select(func.max(SubjectRow.valid_from))
         if kind == REVOKE_SUBJECT:
-            row = self.session.get(SubjectRow, target)
-            if row is not None:
-                row.valid_from = max(at + STEP_S, row.valid_from + STEP_S, feed.valid_from)
-                return row.valid_from
-        return at + ENDED_AHEAD_S
+            wanted = wanted.where(SubjectRow.sub == target)
+        elif kind == REVOKE_SESSION:
+            wanted = wanted.join(SessionRow).where(SessionRow.sid == target)
+        elif kind == REVOKE_TOKEN:
+            wanted = wanted.join(TokenRow).where(TokenRow.id == target)
+        return self.session.scalar(wanted) or 0.0
 
     def _prune(self, feed: FeedRow, at: float) -> None:
         """Forget what is older than `KEEP_S`, the oldest first, and remember how far."""
@@ -149,6 +173,8 @@ class Store:
         self._file: tuple[int, int] | None = None
         self._ready = False
         self._lost_until_s = float("-inf")
+        # SQLite has one writer at a time and lets the rest race; here they stand in a line.
+        self._line = threading.Lock() if self._path is not None else None
 
     def prepare(self) -> None:
         """Bring the tables up unless that was done; raise `StoreLost` or `StoreRefused`."""
@@ -173,7 +199,11 @@ class Store:
     def write(self, by: Caller) -> Iterator[Work]:
         """Give a unit of work that commits whole at the end of the block, or not at all."""
         self._check()
-        with self._guarded(), Session(self._writing, expire_on_commit=False) as session:
+        with (
+            self._guarded(),
+            self._turn(),
+            Session(self._writing, expire_on_commit=False) as session,
+        ):
             work = Work(session, by, self.clock)
             yield work
             position = work.finish()
@@ -192,6 +222,18 @@ class Store:
             self.engine.dispose()  # its connections still hold the file that was taken away
             self._ready = False
             self._lose("the accounts database file was moved or replaced", pause=False)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._line is None:
+            yield
+            return
+        if not self._line.acquire(timeout=LINE_S):
+            self._lose(f"no turn to write within {LINE_S:g} s", pause=False)
+        try:
+            yield
+        finally:
+            self._line.release()
 
     def _identity(self) -> tuple[int, int] | None:
         if self._path is None:
