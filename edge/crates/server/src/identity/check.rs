@@ -25,9 +25,6 @@ const BUSY_KEPT_S_MAX: f64 = 5.0;
 /// How long accounts is not asked again for a credential after it gave no answer.
 const UNAVAILABLE_KEPT: Duration = Duration::from_secs(1);
 
-/// Longest `User-Agent` that accounts is told.
-const AGENT_BYTES_MAX: usize = 512;
-
 /// What a credential is worth.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -78,7 +75,7 @@ pub async fn check(asking: &Asking<'_>, credential: &Credential) -> Outcome {
             "user": credential.user,
             "secret": credential.secret,
             "address": asking.address(),
-            "agent": asking.agent(AGENT_BYTES_MAX),
+            "agent": asking.agent(),
             "request_id": asking.request_id,
         });
         let request_id = asking.request_id.to_owned();
@@ -115,10 +112,7 @@ async fn ask(
         Ok(said) => judged(edge, hash, &said),
     };
     outcome.unwrap_or_else(|why| {
-        if !gate.is_troubled() {
-            eprintln!("mergepoint-edge: identity: {why}");
-        }
-        gate.trouble();
+        gate.trouble(&why);
         Outcome::Unavailable
     })
 }

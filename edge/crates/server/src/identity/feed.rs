@@ -99,7 +99,7 @@ pub async fn follow(edge: Arc<Edge>) {
                 None => None,
                 Some(identity) => {
                     let done = read(&edge.gate, &loaded).await;
-                    failures = told(&done, failures);
+                    failures = told(&edge.gate, &done, failures);
                     if done.is_err() {
                         edge.gate.doubt(identity);
                     }
@@ -118,16 +118,22 @@ pub async fn follow(edge: Arc<Edge>) {
 }
 
 /// Say when it stops and when it goes on, not every time; how often it has failed in a row.
-fn told(done: &Result<(), FeedError>, failures: u32) -> u32 {
-    match (done, failures) {
-        (Err(error), 0) => eprintln!("mergepoint-edge: identity: {error}"),
-        (Ok(()), 1..) => eprintln!("mergepoint-edge: identity: the feed is read again"),
-        _ => {}
+fn told(gate: &Gate, done: &Result<(), FeedError>, failures: u32) -> u32 {
+    let Err(error) = done else {
+        if failures > 0 {
+            eprintln!("mergepoint-edge: identity: what was revoked is known again");
+        }
+        return 0;
+    };
+    // While a site starts, accounts has no worker yet: that is no news.
+    let starts = *error == FeedError::Call(CallError::NoWorker) && !gate.was_read();
+    if starts {
+        return 0;
     }
-    match done {
-        Ok(()) => 0,
-        Err(_) => failures.saturating_add(1),
+    if failures == 0 {
+        eprintln!("mergepoint-edge: identity: {error}");
     }
+    failures.saturating_add(1)
 }
 
 async fn read(gate: &Gate, loaded: &Loaded) -> Result<(), FeedError> {

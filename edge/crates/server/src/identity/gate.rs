@@ -126,6 +126,11 @@ impl Gate {
         remembers && self.revocations.read().is_ready(moment(), identity)
     }
 
+    /// Accounts has told at least once what was revoked.
+    pub fn was_read(&self) -> bool {
+        self.revocations.read().age(moment()).is_some()
+    }
+
     /// The proof was ended.
     pub fn is_revoked(&self, claims: &Claims) -> bool {
         self.revocations.read().ends(claims)
@@ -217,8 +222,11 @@ impl Gate {
         Some(with(&mut known))
     }
 
-    /// Accounts could not be asked just now.
-    pub fn trouble(&self) {
+    /// Accounts could not be asked just now; said once for many.
+    pub fn trouble(&self, why: &str) {
+        if !self.is_troubled() {
+            eprintln!("mergepoint-edge: identity: {why}");
+        }
         self.troubled_at_ms.store(now_ms(), Relaxed);
     }
 

@@ -18,6 +18,9 @@ use crate::clock::unix_s;
 use crate::edge::{Edge, Loaded};
 use crate::exchange::Checked;
 
+/// Longest `User-Agent` that accounts is told.
+const AGENT_BYTES_MAX: usize = 512;
+
 /// A request that is asked who sent it.
 pub struct Asking<'a> {
     /// The running edge.
@@ -53,11 +56,11 @@ impl Asking<'_> {
         self.checked.origin.client.map(|client| client.to_string())
     }
 
-    /// What the client says it is, at most so long.
-    pub fn agent(&self, bytes_max: usize) -> String {
+    /// What the client says it is, at most `AGENT_BYTES_MAX` of it.
+    pub fn agent(&self) -> String {
         let agent = self.headers.get(header::USER_AGENT);
         let bytes = agent.map_or(&b""[..], |agent| agent.as_bytes());
-        String::from_utf8_lossy(bytes.get(..bytes_max).unwrap_or(bytes)).into_owned()
+        String::from_utf8_lossy(bytes.get(..AGENT_BYTES_MAX).unwrap_or(bytes)).into_owned()
     }
 
     fn refused(&self, reason: &'static str) {

@@ -29,9 +29,6 @@ const ENDED_KEPT: Duration = Duration::from_secs(5);
 /// How long accounts is not asked again for a session after it gave no answer.
 const UNAVAILABLE_KEPT: Duration = Duration::from_secs(1);
 
-/// Longest `User-Agent` that accounts is told.
-const AGENT_BYTES_MAX: usize = 512;
-
 /// Cookies that one renewal may set.
 const COOKIES_MAX: usize = 8;
 
@@ -62,7 +59,7 @@ pub async fn refresh(asking: &Asking<'_>, cookie: &str) -> Renewal {
         let question = json!({
             "refresh": cookie,
             "address": asking.address(),
-            "agent": asking.agent(AGENT_BYTES_MAX),
+            "agent": asking.agent(),
             "secure": asking.checked.origin.scheme == Scheme::Https,
             "request_id": asking.request_id,
         });
@@ -99,10 +96,7 @@ async fn ask(edge: &Arc<Edge>, loaded: &Loaded, question: &str, request_id: &str
         },
     };
     renewal.unwrap_or_else(|why| {
-        if !gate.is_troubled() {
-            eprintln!("mergepoint-edge: identity: {why}");
-        }
-        gate.trouble();
+        gate.trouble(&why);
         Renewal::Unavailable
     })
 }
