@@ -110,6 +110,8 @@ fn describe(snapshot: &mut Value, accounts: &str, files: &std::path::Path) {
         "roles": {"reader": ["tickets.read"], "admin": ["*"]}
     });
     snapshot["apps"]["app"]["access"] = access();
+    // Longer than any test waits: whatever ends a stream is not its silence.
+    snapshot["apps"]["app"]["timeouts"]["body_idle_s"] = json!(60.0);
     let mut front = snapshot["apps"]["app"].clone();
     front["slots"][0]["address"] = json!(accounts);
     front["access"]["require"] = json!(["public"]);
