@@ -23,7 +23,7 @@ STRANGERS_MAY_SEE = ("/shell/forge.css", "/-/accounts/login")
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     """Lend a forge whose line about reading says "user"."""
-    changes = {'\nrequire = "public"\n\n[roles': '\nrequire = "user"\n\n[roles'}
+    changes = {'\nrequire = "public"\n# For': '\nrequire = "user"\n# For'}
     with running_forge(tmp_path_factory.mktemp("checkout"), changes) as site:
         yield site
 
