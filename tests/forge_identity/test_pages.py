@@ -77,7 +77,7 @@ def test_a_reader_reads_and_cannot_write_by_any_way(make, browse) -> None:  # ty
         refused = reader.post(address, {"title": "No", "body": "No"})
         assert refused.status == 403, address
         # The guard at the door says so, before the app is asked.
-        assert refused.json["error"]["code"] == "identity.forbidden", refused.text
+        assert refused.json["code"] == "identity.forbidden", refused.text
     assert browse().get("/tickets/api/tickets").json["total"] == before
 
 
