@@ -38,12 +38,19 @@ class MovedClock(SystemClock):
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
+        self._stopped_at: tuple[float, float] | None = None
+
+    def stop(self) -> None:
+        """Let no time pass but what the test adds, however slow the machine is."""
+        self._stopped_at = super().monotonic_s(), super().unix_s()
 
     def monotonic_s(self) -> float:
-        return super().monotonic_s() + self.ahead_s
+        now_s = self._stopped_at[0] if self._stopped_at else super().monotonic_s()
+        return now_s + self.ahead_s
 
     def unix_s(self) -> float:
-        return super().unix_s() + self.ahead_s
+        now_s = self._stopped_at[1] if self._stopped_at else super().unix_s()
+        return now_s + self.ahead_s
 
 
 class Browser:

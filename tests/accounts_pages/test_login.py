@@ -106,6 +106,7 @@ def test_an_empty_form_names_each_field_and_links_to_it(house) -> None:  # type:
 
 def test_too_many_tries_are_told_how_long_to_wait(house) -> None:  # type: ignore[no-untyped-def]
     house.person("rosa")
+    house.clock.stop()
     browser = house.browser()
     answers = [browser.log_in("rosa", "wrong") for _ in range(11)]
 

@@ -284,6 +284,7 @@ def test_a_challenge_is_used_up_by_the_first_answer(house) -> None:  # type: ign
 
 
 def test_beginning_passkey_logins_without_end_is_slowed_down(house) -> None:  # type: ignore[no-untyped-def]
+    house.clock.stop()
     answers = [house.browser().post("/login/passkey/options") for _ in range(61)]
 
     assert [a.status_code for a in answers] == [200] * 60 + [429]
@@ -296,3 +297,8 @@ def test_a_site_reached_by_an_address_offers_no_passkeys(raised) -> None:  # typ
 
     assert page.status_code == 200 and "passkey" not in page.text
     assert house.browser().post("/login/passkey/options").status_code in (404, 405)
+
+
+def test_passkeys_are_offered_only_where_they_work(house) -> None:  # type: ignore[no-untyped-def]
+    assert "data-passkey" in house.browser().get("/login").text
+    assert "data-passkey" not in house.browser("http://127.0.0.1:8000").get("/login").text

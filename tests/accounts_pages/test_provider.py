@@ -245,3 +245,10 @@ def test_a_provider_out_of_reach_is_a_page_that_says_so(raised) -> None:  # type
 
 def test_a_provider_nobody_configured_is_not_there(house) -> None:  # type: ignore[no-untyped-def]
     assert house.browser().get("/login/with/other").status_code == 404
+
+
+def test_the_way_begins_at_the_public_address_where_it_will_end(house) -> None:  # type: ignore[no-untyped-def]
+    answer = house.browser("http://127.0.0.1:8000").get("/login/with/garden?next=/wiki/")
+
+    assert answer.location == "http://localhost:8000/-/accounts/login/with/garden?next=/wiki/"
+    assert not answer.headers.getlist("Set-Cookie")

@@ -153,6 +153,11 @@ class Door:
         """Tell whether the proof of who one is is young enough for a sensitive change."""
         return self.clock.unix_s() - self.me.session.auth_at <= self.settings.recent_s
 
+    @property
+    def is_at_home(self) -> bool:
+        """Tell whether the browser came by the public URL: passkeys work nowhere else."""
+        return f"{request.scheme}://{request.host}" == self.settings.public_url
+
     def too_often(self, kind: str) -> float:
         """Count one beginning from this address; return the seconds to wait, 0 to go on.
 
@@ -196,7 +201,7 @@ class Door:
             "languages": language.known(),
             "site": self.settings.title or self.settings.site,
             "settings": self.settings,
-            "offers_passkeys": self.offers_passkeys,
+            "offers_passkeys": self.offers_passkeys and self.is_at_home,
             "who": self.who,
             "asset": self.asset,
             "current": request.endpoint,

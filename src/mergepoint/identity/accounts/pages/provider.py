@@ -57,6 +57,10 @@ class ProviderPages:
 
     def _go(self, name: str, mode: str) -> Response:
         door, provider = self._door, self._provider(name)
+        if not door.is_at_home:
+            # The provider sends the browser back to the public URL; the cookie must be there.
+            here = f"{request.script_root}{request.full_path.rstrip('?')}"
+            return door.send_to(f"{door.settings.public_url}{here}")
         wait_s = door.too_often("provider")
         if wait_s > 0:
             wait = waiting(door.say, wait_s)
