@@ -10,20 +10,17 @@ import getpass
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
-from importlib.util import find_spec
 
 from flask import Flask
 
 from mergepoint.core.clock import Clock, SystemClock
-from mergepoint.identity.accounts import edge_calls
+from mergepoint.identity.accounts import edge_calls, pages
 from mergepoint.identity.accounts.caller import console
 from mergepoint.identity.accounts.config import AccountsSettings, read
 from mergepoint.identity.accounts.service.accounts import Accounts, open_accounts
 from mergepoint.identity.accounts.store.errors import StoreLost
 
 BODY_BYTES_MAX = 1 << 20
-PAGES = "mergepoint.identity.accounts.pages"
 
 
 def application(environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> Flask:
@@ -46,9 +43,7 @@ def assembled(accounts: Accounts) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.extensions["mergepoint.accounts"] = accounts
     app.register_blueprint(edge_calls.blueprint(accounts))
-    pages = find_spec(PAGES)
-    if pages is not None and pages.origin is not None:
-        app.register_blueprint(import_module(PAGES).blueprint(accounts, accounts.settings))
+    app.register_blueprint(pages.blueprint(accounts, accounts.settings))
     return app
 
 
