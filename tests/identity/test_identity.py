@@ -89,6 +89,8 @@ def test_threads_that_look_at_once_all_see_the_same() -> None:
         for thread in threads:
             thread.join()
         assert seen == [("ada", ("admin",))] * 4
+    # One that asked before and comes to decode after all others finds what they left.
+    assert found.__getattr__("user") == "ada"
 
 
 BROKEN = {

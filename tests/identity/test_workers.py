@@ -180,7 +180,7 @@ def test_an_app_imports_it_where_mergepoint_is_not_installed(
     if not python.exists():
         unavailable("the wiki's environment; make install")
     installed = subprocess.run(
-        [python, "-c", "import mergepoint"], check=False, capture_output=True
+        [python, "-I", "-c", "import mergepoint"], check=False, capture_output=True
     )
     assert installed.returncode != 0, "this environment must not have Mergepoint"
 
