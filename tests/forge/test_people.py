@@ -54,6 +54,11 @@ def test_a_form_tells_a_reader_no(serve, app: str, address: str) -> None:  # typ
     assert page.document().faults == []
 
 
+@pytest.mark.parametrize(("app", "address"), [(app, address) for app, address, _ in POSTS])
+def test_a_login_after_a_form_was_sent_leads_to_a_page(serve, app: str, address: str) -> None:  # type: ignore[no-untyped-def]
+    assert serve(app, "tester").get(address, follow=True).status == 200
+
+
 @pytest.mark.parametrize("user", ["", "reader"])
 @pytest.mark.parametrize(("app", "address", "fields"), POSTS)
 def test_nothing_is_written_for_those_who_may_not(  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from email.message import Message
 from http.client import HTTPConnection
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urldefrag, urlencode, urljoin
 
 from mergepoint_testkit.document import Document, Form
 
@@ -74,7 +74,7 @@ class Visitor:
         for _ in range(REDIRECTS_MAX if follow else 0):
             if not page.location:
                 break
-            page = self.request("GET", urljoin(page.address, page.location))
+            page = self.request("GET", urldefrag(urljoin(page.address, page.location)).url)
         return page
 
     def post(self, address: str, fields: Fields, files: Mapping[str, File] | None = None) -> Page:

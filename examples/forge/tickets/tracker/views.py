@@ -116,6 +116,12 @@ def comment(number: int) -> Page:
     return redirect(url_for("pages.ticket", number=number, _anchor=f"c{last}"), 303)
 
 
+@pages.get("/<int:number>/comment")
+def back(number: int) -> Page:
+    """Lead back to the form for whoever logs in after sending it too late."""
+    return redirect(url_for("pages.ticket", number=number, _anchor="comment"), 303)
+
+
 @pages.get("/<int:number>/edit")
 @requires(EDIT)
 def edit(number: int) -> Page:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from pages import people, views, writing
 from pages.forms import AttachmentForm
@@ -20,10 +20,12 @@ from pages.models import ATTACHMENTS_MAX, Attachment, Page
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @people.for_writers
 def attach(request: HttpRequest, slug: str) -> HttpResponse:
-    """Add a file, or show the page with the reason why not."""
+    """Add a file, or show the page with the reason why not; a login on the way leads here too."""
+    if request.method == "GET":
+        return redirect("page", slug=slug)
     page = get_object_or_404(Page, slug=slug)
     form = AttachmentForm(request.POST, request.FILES)
     if form.is_valid():

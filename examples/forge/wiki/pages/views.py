@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from pages import diffs, markup, people, queries, writing
 from pages.forms import AttachmentForm, PageForm
@@ -103,10 +103,12 @@ def diff(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     return render(request, "pages/diff.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @people.for_writers
 def restore(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Make an old version the newest."""
+    """Make an old version the newest; a login on the way leads here too."""
+    if request.method == "GET":
+        return redirect("revision", slug=slug, number=number)
     found = get_object_or_404(Page, slug=slug)
     get_object_or_404(found.revisions, number=number)
     writing.restore(found, number, people.author(request))
