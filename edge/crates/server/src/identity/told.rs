@@ -70,3 +70,52 @@ impl Told {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mergepoint_edge_core::snapshot::Identity;
+
+    fn issuer() -> Issuer {
+        let identity: Identity = serde_json::from_value(serde_json::json!({
+            "app": "accounts", "mount": "/a", "issuer": "mergepoint:test",
+            "signing": {"kid": "e1", "seed": "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="},
+            "published": [], "refresh_before_s": 300.0, "stale_s": 900.0, "skew_s": 30.0,
+            "poll_s": 0.5, "call_s": 2.0, "sessions_max": 9, "credentials_max": 9,
+            "credential_s": 60.0, "revocations_max": 9, "roles": {}
+        }))
+        .unwrap();
+        Issuer::new(&identity).unwrap()
+    }
+
+    fn claims() -> Arc<Claims> {
+        let claims = serde_json::json!({
+            "sub": "1", "sid": "s", "iat": 1000.0, "exp": 1600.0, "kind": "person", "user": "ada"
+        });
+        Arc::new(serde_json::from_value(claims).unwrap())
+    }
+
+    #[test]
+    fn one_signature_serves_half_a_minute_and_never_beyond_the_session() {
+        let (issuer, told, claims, roles) = (issuer(), Told::default(), claims(), Roles::new());
+        let at = |now_s| told.tell(&issuer, &claims, (&roles, "app"), now_s).unwrap();
+        let first = at(1001.0);
+        assert_eq!(at(1030.0), first);
+        let second = at(1031.5);
+        assert_ne!(second, first);
+        let last = at(1590.0);
+        assert_eq!(at(1599.0), last);
+        assert_ne!(at(1601.0), last, "only held up from here on");
+    }
+
+    #[test]
+    fn another_visitor_is_told_apart() {
+        let (issuer, told, roles) = (issuer(), Told::default(), Roles::new());
+        let (ada, mut bob) = (claims(), (*claims()).clone());
+        bob.user = "bob".to_owned();
+        let bob = Arc::new(bob);
+        let tell = |claims| told.tell(&issuer, claims, (&roles, "app"), 1001.0).unwrap();
+        assert_ne!(tell(&ada), tell(&bob));
+        assert_eq!(tell(&ada), tell(&ada));
+    }
+}
