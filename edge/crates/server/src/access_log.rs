@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::metrics::Counter;
 
+pub(crate) use redact::confidential;
+
 /// Lines that may wait for the writer.
 pub const LINES_WAITING_MAX: usize = 8192;
 /// Bytes that may wait for the writer.

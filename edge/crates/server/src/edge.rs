@@ -55,6 +55,8 @@ pub struct Member {
     pub metrics: Arc<AppMetrics>,
     /// What answers.
     pub kind: Kind,
+    /// Where the accounts app is mounted, if it is that one: its addresses carry one-time secrets.
+    pub confidential_below: Option<Arc<str>>,
 }
 
 impl Member {
@@ -310,6 +312,11 @@ impl Places {
                 name: name.as_str().into(),
                 metrics,
                 kind,
+                confidential_below: snapshot
+                    .identity
+                    .as_ref()
+                    .filter(|identity| identity.app == *name)
+                    .map(|identity| identity.mount.as_str().into()),
             };
             apps.insert(name.clone(), member);
         }

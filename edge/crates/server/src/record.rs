@@ -111,6 +111,14 @@ impl Record {
         member.metrics.in_flight.inc();
         self.app = Some(Arc::clone(&member.metrics));
         let app = Arc::clone(&member.name);
+        let told = member.confidential_below.as_deref().map(|mount| {
+            let told = access_log::confidential(path, mount);
+            // Whatever is no address any more tells nothing either.
+            self.uri = told.parse().unwrap_or_default();
+            self.referer = None;
+            told
+        });
+        let path = told.as_deref().unwrap_or(path);
         let flight = Arc::new(Flight::new(&self.request_id, app, &self.method, path));
         self.flight_key = self.edge.flights.enter(Arc::clone(&flight));
         self.flight = Some(Arc::clone(&flight));

@@ -67,6 +67,17 @@ pub(super) fn url(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A path of the accounts app with nothing below its page: links and provider answers are as good as a password.
+pub(crate) fn confidential(path: &str, mount: &str) -> String {
+    let below = path.strip_prefix(mount).unwrap_or_default();
+    let page = below.trim_start_matches('/').split('/').next();
+    let page = page.unwrap_or_default();
+    match below.trim_matches('/').len() > page.len() {
+        true => format!("{mount}/{page}/{HIDDEN}"),
+        false => format!("{mount}/{page}"),
+    }
+}
+
 fn without_user(place: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = place.split_once("://") else {
         return Cow::Borrowed(place);
@@ -130,6 +141,20 @@ mod tests {
             "&&=&;",
         ] {
             assert_eq!(query(given), given);
+        }
+    }
+
+    #[test]
+    fn of_the_accounts_app_only_the_page_is_told() {
+        for (path, told) in [
+            ("/-/accounts/link/abc", "/-/accounts/link/***"),
+            ("/-/accounts/link/abc/d", "/-/accounts/link/***"),
+            ("/-/accounts//link/abc", "/-/accounts/link/***"),
+            ("/-/accounts/login", "/-/accounts/login"),
+            ("/-/accounts/", "/-/accounts/"),
+            ("/-/accounts", "/-/accounts/"),
+        ] {
+            assert_eq!(confidential(path, "/-/accounts"), told);
         }
     }
 
