@@ -265,3 +265,14 @@ def test_pushes_that_break_off_change_nothing_and_keep_no_place_from_others(desk
     at = desk.clone("tester")
     desk.commit(at, "after.txt")
     desk.git("push", "-q", "origin", "main:after", at=at)
+
+
+def test_without_git_on_the_machine_pages_go_on_and_a_clone_is_told(  # type: ignore[no-untyped-def]
+    serve_empty, prepared: Path, tmp_path: Path
+) -> None:
+    visitor = serve_empty("code", prepared, PATH=str(tmp_path))
+
+    for _ in range(RUNNING_MAX + 1):
+        answer = visitor.get("/orchard.git/info/refs?service=git-upload-pack")
+        assert (answer.status, answer.headers["Content-Type"][:10]) == (500, "text/plain")
+    assert visitor.get("/orchard").status == 200

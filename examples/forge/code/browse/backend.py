@@ -86,9 +86,9 @@ class Backend:
             raise Busy
         try:
             run = _Run(self._git, variables(asked, self._path), self._places.release)
-        except BaseException:
+        except (OSError, ValueError) as error:  # no such program, or a text it cannot be told
             self._places.release()
-            raise
+            raise Broken(f"{self._git} cannot be started: {error}") from error
         try:
             run.feed(asked.environ["wsgi.input"], asked.body_bytes)
             status, headers = run.head()
