@@ -37,7 +37,8 @@ from mergepoint.manifest.tables.identity import (
 )
 
 ACCOUNTS_TARGET = "mergepoint.identity.accounts.application:application"
-ACCOUNTS_THREADS = 8
+ACCOUNTS_THREADS = 4
+"""Two may be hashing passwords at once, which leaves two for every other page."""
 ACCOUNTS_FILE = "accounts.db"
 ADMIN_PATH = "/admin"
 THIS_MACHINE = {"", "0.0.0.0", "[::]", "[::1]", "localhost"}  # noqa: S104 - compared, not bound
