@@ -60,7 +60,7 @@ def test_accounts_is_an_app_like_the_others_and_its_admin_pages_are_guarded(load
         Kind.WSGI,
         "mergepoint.identity.accounts.application:application",
         True,
-        8,
+        4,
     )
     assert accounts.mounts == (Mount("/-/accounts"),)
     assert accounts.access is not None

@@ -23,7 +23,7 @@ from mergepoint.identity.accounts.store.models import SubjectRow
 from mergepoint.identity.accounts.store.unit import REVOKE_SUBJECT, Store, Work
 
 DISTINCT_MIN = 4
-NAME_CHARS_MIN = 3
+NAME_CHARS_MIN = 4
 """Shorter names are in too many words to be held against them."""
 
 
