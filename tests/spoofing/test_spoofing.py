@@ -87,3 +87,12 @@ def test_no_way_of_http2_makes_an_app_believe_it(site: Site, name: str) -> None:
         if raw:
             assert path == "/plain/"
             assert claimed(json.loads(raw)) == []
+
+
+def test_a_browser_may_send_its_cookies_in_several_fields_of_http2(site: Site) -> None:
+    """RFC 9113 section 8.2.3; the fields together are one."""
+    mine = ("cookie", f"mergepoint-session={site.alice.session}")
+    for cookies in ([("cookie", "a=b"), mine], [mine, ("cookie", "a=b")], [mine]):
+        told = json.loads(ask(site.running.port, "/plain/secret", cookies))
+        assert told["headers"]["remote-user"] == "alice"
+        assert told["headers"].get("cookie", "") in {"a=b", ""}
