@@ -80,7 +80,8 @@ def servers(directory: Path, workers: int, number: int) -> dict[str, Callable[[]
         ),
         "uWSGI chain": lambda: reload_peer(
             directory,
-            lambda port: [str(bin_ / "uwsgi"), "--http11-socket", f"127.0.0.1:{port}", *uwsgi],
+            lambda port: [str(bin_ / "uwsgi"), "--http-keepalive", *uwsgi,
+                          "--http", f"127.0.0.1:{port}"],
             lambda _: fifo.write_text("c"),
         ),
         "Granian": lambda: reload_peer(
