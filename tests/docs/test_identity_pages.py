@@ -129,14 +129,20 @@ def site() -> Iterator[str]:
         thread.join()
 
 
-GOOD = signed(claims("ada", roles=["admin"]))
-BAD = {
-    "altered": ".".join([*signed(claims("root")).split(".")[:2], GOOD.split(".")[2]]),
-    "another app's": signed(claims(app="wiki")),
-    "too old": signed(claims(exp=1)),
-    "a session token": signed(claims(), typ="mps+jwt"),
-    "of an unknown key": signed(claims(), kid="e9"),
-}
+def good() -> str:
+    """Return a token that is good now: it lives a minute."""
+    return signed(claims("ada", roles=["admin"]))
+
+
+def bad() -> dict[str, str]:
+    """Return tokens that differ from a good one in one thing each."""
+    return {
+        "altered": ".".join([*signed(claims("root")).split(".")[:2], good().split(".")[2]]),
+        "another app's": signed(claims(app="wiki")),
+        "too old": signed(claims(exp=1)),
+        "a session token": signed(claims(), typ="mps+jwt"),
+        "of an unknown key": signed(claims(), kid="e9"),
+    }
 
 
 def judged(command: list[str], token: str, site: str, directory: Path) -> tuple[int, str]:
@@ -157,8 +163,8 @@ def test_the_lines_for_node_verify_and_refuse(site: str, tmp_path: Path) -> None
     )
     command = [node, "ask.mjs"]
 
-    assert judged(command, GOOD, site, tmp_path) == (0, "ada admin\n")
-    for what, token in BAD.items():
+    assert judged(command, good(), site, tmp_path) == (0, "ada admin\n")
+    for what, token in bad().items():
         code, said = judged(command, token, site, tmp_path)
         assert code != 0 and re.search("not a token of this site|proves nobody", said), what
 
@@ -171,8 +177,8 @@ def test_the_program_in_go_verifies_and_refuses(site: str, tmp_path: Path) -> No
                    timeout=240)  # fmt: skip
     command = [str(tmp_path / "ask")]
 
-    assert judged(command, GOOD, site, tmp_path) == (0, "ada [admin]\n")
-    for what, token in BAD.items():
+    assert judged(command, good(), site, tmp_path) == (0, "ada [admin]\n")
+    for what, token in bad().items():
         assert judged(command, token, site, tmp_path)[0] == 1, what
 
 
