@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
+import pyotp
 import pytest
 
+from mergepoint.identity.accounts.application import assembled
 from mergepoint.identity.accounts.caller import Caller
 from mergepoint.identity.accounts.config import Register
 from mergepoint.identity.accounts.service.links import Purpose
@@ -147,19 +150,35 @@ def test_without_passwords_an_invitation_leads_to_a_passkey(raised) -> None:  # 
     assert "Add a passkey" in browser.get("/security").text
 
 
-def test_a_link_can_be_delivered_by_other_means_than_the_log(house) -> None:  # type: ignore[no-untyped-def]
-    from flask import Flask
+def test_who_forgot_a_password_is_told_to_the_operator_and_the_link_is_not(house, caplog) -> None:  # type: ignore[no-untyped-def]
+    house.app = assembled(house.accounts)
+    house.person("rosa", email="rosa@orchard.example")
+    with caplog.at_level(logging.DEBUG):
+        house.browser().post("/forgot", {"user": "rosa"})
 
-    from mergepoint.identity.accounts.pages import blueprint
+    assert "mergepoint users passwd rosa --link" in caplog.text
+    assert "/link/" not in caplog.text
 
+
+def test_a_link_is_delivered_with_its_purpose_and_to_whom(house) -> None:  # type: ignore[no-untyped-def]
     sent: list[tuple[str, ...]] = []
-    house.app = Flask("accounts", static_folder=None)
-    house.app.register_blueprint(
-        blueprint(house.accounts, house.settings, lambda *told: sent.append(told))
-    )
+    house.app = assembled(house.accounts, lambda *told: sent.append(told))
     house.person("rosa", email="rosa@orchard.example")
     house.browser().post("/forgot", {"user": "rosa"})
 
     [(purpose, user, email, link)] = sent
     assert (purpose, user, email) == (Purpose.RESET, "rosa", "rosa@orchard.example")
     assert re.fullmatch(r"http://localhost:8000/-/accounts/link/[\w-]{43}", link)
+
+
+def test_a_reset_link_is_no_way_around_the_second_factor(house, passed_on) -> None:  # type: ignore[no-untyped-def]
+    person, factors = house.person("rosa"), house.accounts.factors
+    secret = factors.begin_totp(person.sub, BY_ADMIN).secret
+    now_s = house.clock.unix_s()
+    assert factors.confirm_totp(person.sub, pyotp.TOTP(secret).at(now_s), BY_ADMIN)
+    house.browser().post("/forgot", {"user": "rosa"})
+    [link] = passed_on()
+    browser = house.browser()
+
+    assert browser.post(path_of(link), {"password": NEW}).status_code == 303
+    assert not browser.is_in()

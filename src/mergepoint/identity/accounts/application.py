@@ -17,6 +17,7 @@ from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.identity.accounts import edge_calls, pages
 from mergepoint.identity.accounts.caller import console
 from mergepoint.identity.accounts.config import AccountsSettings, read
+from mergepoint.identity.accounts.pages.door import Deliver, tell_operator
 from mergepoint.identity.accounts.service.accounts import Accounts, open_accounts
 from mergepoint.identity.accounts.store.errors import StoreLost
 
@@ -37,13 +38,13 @@ def application(environ: Mapping[str, str] | None = None, clock: Clock | None = 
     return assembled(accounts)
 
 
-def assembled(accounts: Accounts) -> Flask:
-    """Return the app over accounts that are open already."""
+def assembled(accounts: Accounts, deliver: Deliver = tell_operator) -> Flask:
+    """Return the app over accounts that are open already; `deliver` takes links to people."""
     app = Flask("mergepoint.identity.accounts", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.extensions["mergepoint.accounts"] = accounts
     app.register_blueprint(edge_calls.blueprint(accounts))
-    app.register_blueprint(pages.blueprint(accounts, accounts.settings))
+    app.register_blueprint(pages.blueprint(accounts, accounts.settings, deliver))
     return app
 
 

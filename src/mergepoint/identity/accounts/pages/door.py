@@ -42,9 +42,13 @@ Deliver = Callable[[Purpose, str, str, str], None]
 log = logging.getLogger("mergepoint.accounts")
 
 
-def deliver_to_log(purpose: Purpose, user: str, email: str, link: str) -> None:
-    """Write the link to the log, where an operator finds it: there may be no mail."""
-    log.warning("link to pass on (%s) for %s: %s", purpose, user or email or "anybody", link)
+def tell_operator(purpose: Purpose, user: str, email: str, _link: str) -> None:
+    """Say in the log who waits for a link, and how to make one; a link itself is a password."""
+    if purpose is Purpose.RESET:
+        following = f"mergepoint users passwd {user} --link"
+        log.warning("%s asked for a new password; next: %s", user, following)
+    else:
+        log.info("a link was made for %r; the page that made it shows it", email)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from mergepoint.identity.accounts.config import AccountsSettings
 from mergepoint.identity.accounts.pages.audit import AuditPages
-from mergepoint.identity.accounts.pages.door import Deliver, Door, deliver_to_log, iso, shown
+from mergepoint.identity.accounts.pages.door import Deliver, Door, iso, shown, tell_operator
 from mergepoint.identity.accounts.pages.headers import harden
 from mergepoint.identity.accounts.pages.joining import JoiningPages
 from mergepoint.identity.accounts.pages.login import LoginPages
@@ -39,10 +39,11 @@ LOST_RETRY_S = 5
 
 
 def blueprint(
-    service: Accounts, settings: AccountsSettings, deliver: Deliver = deliver_to_log
+    service: Accounts, settings: AccountsSettings, deliver: Deliver = tell_operator
 ) -> Blueprint:
-    """Return the pages; `deliver` takes one-time links to people, the default to the log.
+    """Return the pages.
 
+    `deliver` takes one-time links to people; the default tells the operator who waits for one.
     The application registers it without a prefix of its own: the mount is in `SCRIPT_NAME`.
     """
     door = Door(service, settings, deliver)
