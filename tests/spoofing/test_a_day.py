@@ -46,6 +46,7 @@ def day(site: Site) -> tuple[Person, list[str]]:
         assert client.post("/-/accounts/login", data=right).status_code == 303
         secrets += client.cookies.values()
         assert client.post("/-/accounts/logout").status_code in {200, 303}
+        assert client.post("/-/accounts/forgot", data={"user": "carol"}).status_code == 200
     guess = "mpt_AAAAAAAAAAAA_" + "B" * 43
     assert site.told("plain", "/secret", auth=("carol", guess)).status_code == 401
     secrets.append(guess)
@@ -103,6 +104,8 @@ def test_no_secret_of_the_day_is_in_any_log_or_file(
     site: Site, day: tuple[Person, list[str]]
 ) -> None:
     said = run(site.running, "logs", "--lines", "1000")
+    assert "mergepoint users passwd carol --link" in said
+    assert not re.search(r"/link/[\w-]{20,}", said)
     for secret in day[1]:
         assert secret not in site.running.output, f"{secret[:12]}… was printed"
         assert secret not in said
