@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from mergepoint_testkit.certificates import issue
 from mergepoint_testkit.peers import free_port
 from mergepoint_testkit.sites import RunningSite, command, running_site
 
 from .conftest import PASSWORD, WSGI, claimed
 
-DAY = datetime.timedelta(days=1)
 MANIFEST = """
 [site]
 name = "acme"
@@ -35,39 +29,12 @@ guards = [{path = "/secret", require = "user"}]
 """
 
 
-def issue(directory: Path) -> None:
-    """Write a certificate for localhost that nobody but this test trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
-        .not_valid_after(now + DAY)
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (directory / "site.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (directory / "site.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSite, str]]:
     """Give a production site and its https address."""
     directory, port = tmp_path_factory.mktemp("tls"), free_port()
     (directory / "told_wsgi.py").write_text(WSGI)
-    issue(directory)
+    issue(directory, "site", "localhost", common="localhost")
     with running_site(directory, MANIFEST.replace("TLS_PORT", str(port))) as site:
         subprocess.run(
             command(site.manifest, "users", "add", "alice", "--password-stdin"),
