@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,8 @@ def without_database(site: Site) -> Iterator[None]:
     finally:
         for part in file.parent.glob("accounts.db*"):
             part.unlink()
-        for part in aside.iterdir():
+        # The database comes last: opened without its log it would begin another one.
+        for part in sorted(aside.iterdir(), reverse=True):
             part.rename(file.parent / part.name)
         aside.rmdir()
 
@@ -32,6 +34,16 @@ def log_in(site: Site, user: str) -> httpx2.Response:
     form = {"user": user, "password": PASSWORD}
     headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
     return httpx2.post(f"{site.url}/-/accounts/login", data=form, headers=headers, timeout=30)
+
+
+def log_in_when_told(site: Site, user: str) -> httpx2.Response:
+    """Log in as a client does that comes back when `Retry-After` says so, three times at most."""
+    for _ in range(3):
+        answer = log_in(site, user)
+        if answer.status_code != 503:
+            break
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
 
 
 def test_sessions_go_on_and_everything_is_back_with_the_database(site: Site) -> None:
@@ -46,5 +58,5 @@ def test_sessions_go_on_and_everything_is_back_with_the_database(site: Site) -> 
         assert "sqlite" not in refused.text.lower()
         assert int(refused.headers["retry-after"]) > 0
         assert site.told("wsgi", "/").status_code == 200, "public pages need no accounts"
-    assert log_in(site, "dave").status_code == 303
+    assert log_in_when_told(site, "dave").status_code == 303
     assert site.told("wsgi", "/secret", headers=cookie).status_code == 200
