@@ -95,6 +95,17 @@ def test_the_same_roles_again_change_nothing(accounts: Accounts, ada: Person, by
     assert len(accounts.audit.read()) == before
 
 
+def test_roles_and_groups_are_replaced_together_or_not_at_all(
+    accounts: Accounts, ada: Person, by: Caller
+) -> None:
+    with pytest.raises(Refused):
+        accounts.people.set_rights(ada.sub, by, roles=["reader"], groups=["a\0b"])
+    assert accounts.people.get(ada.sub) == ada
+
+    changed = accounts.people.set_rights(ada.sub, by, roles=["reader"], groups=["growers"])
+    assert (changed.roles, changed.groups) == (("reader",), ("growers",))
+
+
 @pytest.mark.parametrize("what", ["disable", "delete", "roles"])
 def test_the_last_administrator_stays(accounts: Accounts, by: Caller, what: str) -> None:
     ada = add(accounts, "ada", by, roles=["admin"])

@@ -10,11 +10,13 @@ from mergepoint.identity.accounts.caller import Caller
 
 PASSWORD = "seven pears on a wall"
 BY_TEST = Caller(user="(test)")
+RISKS = ["rights", "reset", "sign-out", "disable", "enable", "delete"]
 GETS = ["/admin/", "/admin/people", "/admin/people/new", "/admin/people/{sub}", "/admin/services",
-        "/admin/services/{sub}", "/admin/audit"]  # fmt: skip
+        "/admin/services/{sub}", "/admin/people/{sub}/delete", "/admin/audit"]  # fmt: skip
 POSTS = ["/admin/people/new", "/admin/people/{sub}/rights", "/admin/people/{sub}/reset",
          "/admin/people/{sub}/sign-out", "/admin/people/{sub}/disable",
-         "/admin/people/{sub}/enable", "/admin/services", "/admin/services/{sub}",
+         "/admin/people/{sub}/enable", "/admin/people/{sub}/delete",
+         "/admin/services", "/admin/services/{sub}",
          "/admin/services/{sub}/tokens/x/revoke"]  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def test_a_role_that_is_taken_away_is_gone_at_the_next_page(house) -> None:  # t
     assert browser.get("/admin/people").status_code == 403
 
 
-@pytest.mark.parametrize("address", ["rights", "reset", "sign-out", "disable", "enable"])
+@pytest.mark.parametrize("address", RISKS)
 def test_every_change_needs_a_fresh_proof(house, address: str) -> None:  # type: ignore[no-untyped-def]
     browser, person = house.admin(), house.person("rosa")
     house.clock.ahead_s += 1000
@@ -85,6 +87,51 @@ def test_a_role_the_site_does_not_have_is_not_given(house) -> None:  # type: ign
 
     assert answer.status_code == 422 and 'href="#roles"' in answer.text
     assert house.accounts.people.get(person.sub).roles == ()
+
+
+def test_roles_are_not_saved_beside_a_group_that_is_refused(house) -> None:  # type: ignore[no-untyped-def]
+    admin, person = house.admin(), house.person("rosa", groups=("growers",))
+    before = house.accounts.audit.read()
+    sent = {"roles": ["reader"], "groups": "growers, no\x07bell"}
+    answer = admin.post(f"/admin/people/{person.sub}/rights", sent)
+
+    assert answer.status_code == 422 and 'href="#groups"' in answer.text
+    assert house.accounts.people.get(person.sub) == person
+    assert house.accounts.audit.read() == before
+
+
+def test_deleting_says_what_ends_and_leaves_the_log(house) -> None:  # type: ignore[no-untyped-def]
+    admin, rosa = house.admin(), house.inside("rosa")
+    sub = rosa.get("/whoami").json["sub"]
+    token = house.accounts.tokens.create(sub, "laptop", BY_TEST)
+    asked = admin.get(f"/admin/people/{sub}/delete").text
+    assert "Delete rosa?" in asked and rosa.is_in()
+
+    done = admin.post(f"/admin/people/{sub}/delete")
+
+    assert done.status_code == 303 and int(done.headers["Mergepoint-Feed"]) > 0
+    assert not rosa.is_in() and rosa.log_in("rosa").status_code == 422
+    assert house.accounts.tokens.check("bearer", "", token.text, BY_TEST) is None
+    assert admin.get(f"/admin/people/{sub}").status_code == 404
+    log = admin.get("/admin/audit?user=rosa").text
+    assert "person.added" in log and "person.deleted" in log
+
+
+def test_nobody_deletes_the_account_they_are_using(house) -> None:  # type: ignore[no-untyped-def]
+    admin = house.admin()
+    house.person("bea", roles=("admin",))
+    sub = admin.get("/whoami").json["sub"]
+
+    assert admin.post(f"/admin/people/{sub}/delete").status_code == 422
+    assert admin.get("/admin/people").status_code == 200
+
+
+def test_a_deleted_service_leads_back_to_the_services(house) -> None:  # type: ignore[no-untyped-def]
+    admin = house.admin()
+    made = house.accounts.people.add("builder", BY_TEST, kind="service")
+
+    assert "/admin/services" in admin.post(f"/admin/people/{made.sub}/delete").location
+    assert "builder" not in admin.get("/admin/services").text
 
 
 def test_the_last_administrator_stays_one(house) -> None:  # type: ignore[no-untyped-def]

@@ -55,6 +55,37 @@ def test_a_person_is_added_listed_and_given_roles(cli: Any, ada: None) -> None:
     assert cli("users", "list", "b@x").out.splitlines()[1].split()[:2] == ["bob", "person"]
 
 
+def test_deleting_asks_first_and_says_what_ended(
+    cli: Any, ada: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    cli("users", "add", "bob", "--link")
+    cli("tokens", "create", "bob", "laptop")
+    unasked = cli("users", "delete", "bob")
+    monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    refused = cli("users", "delete", "bob")
+    kept = len(cli("users", "list", "--json").document["users"])
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    done = cli("users", "delete", "bob")
+
+    assert unasked.code == Exit.USAGE
+    assert "next: mergepoint users delete bob --yes" in unasked.err
+    assert (refused.out, kept) == ("bob: nothing was changed\n", 2)
+    assert "delete bob for good, with 0 sessions, 1 API token, 0 passkeys?" in done.err
+    assert done.out == "bob: deleted; ended: 0 sessions, 1 API token, 0 passkeys\n"
+    assert len(cli("users", "list", "--json").document["users"]) == 1
+
+
+def test_the_last_administrator_is_not_deleted(cli: Any, ada: None) -> None:
+    ran = cli("users", "delete", "ada", "--yes")
+
+    assert ran.code != Exit.OK
+    assert "last who may administer" in ran.err
+
+
 def test_a_link_is_alone_on_stdout(cli: Any, ada: None) -> None:
     for arguments in (("users", "passwd", "ada", "--link"), ("users", "invite")):
         ran = cli(*arguments)

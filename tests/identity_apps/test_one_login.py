@@ -7,9 +7,7 @@ import io
 import os
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,8 @@ from mergepoint_testkit.sites import RunningSite
 from mergepoint_testkit.visitor import Visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from .waiting import assert_soon, cookie
 
 pytestmark = pytest.mark.real
 
@@ -85,14 +85,6 @@ def test_an_administrator_who_is_one_no_more_loses_the_admin_at_once(
     assert visitor.get("/members/protected").text == "Logged in as: mia"
 
 
-def assert_soon(met: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Ask until it is so: the edge reads of revocations twice a second."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_the_logout_of_django_leads_to_that_of_the_site(site: RunningSite, ada: Somebody) -> None:
     visitor = Visitor(site.port)
     log_in(visitor, ada)
@@ -139,10 +131,6 @@ def test_pyramid_s_acls_know_people_and_roles(
     assert [v.get("/board/view").status for v in (nobody, as_bob, as_ada)] == [403, 200, 200]
     assert [v.get("/board/edit").status for v in (nobody, as_bob, as_ada)] == [403, 403, 200]
     assert as_ada.get("/board/edit").text == "edited by Ada Ünique"
-
-
-def cookie(visitor: Visitor) -> str:
-    return "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
 
 
 def test_fastapi_and_its_websocket_know_who_came(

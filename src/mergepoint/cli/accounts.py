@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mergepoint.identity.accounts.service.person import Person
 
 PASSWORD_CHARS_MAX = 1024
+ANSWER_CHARS_MAX = 16
 NEXT = {
     "user_taken": "mergepoint users list",
     "role": "mergepoint users roles NAME",
@@ -47,6 +48,13 @@ class UnknownUser(MergepointError):
     """Nobody logs in with that name."""
 
     code = "cli.unknown_user"
+    exit = Exit.USAGE
+
+
+class NotConfirmed(MergepointError):
+    """Something that cannot be taken back was asked for where nobody can be asked."""
+
+    code = "cli.not_confirmed"
     exit = Exit.USAGE
 
 
@@ -114,6 +122,18 @@ def ask_password(*, from_stdin: bool, instead: str) -> str:
     if getpass.getpass("again: ") != password:
         raise NoPassword("the two passwords differ; nothing was changed", next="type it again")
     return password
+
+
+def confirmed(question: str, *, instead: str) -> bool:
+    """Ask at a terminal and return whether the answer was yes; nothing and all else are no.
+
+    Raises `NotConfirmed` where nobody can answer; `instead` is what to type there.
+    """
+    if not sys.stdin.isatty():
+        raise NotConfirmed("this is asked first, at a terminal, and this is none", next=instead)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline(ANSWER_CHARS_MAX).strip().casefold() in {"y", "yes"}
 
 
 def _missing(error: ModuleNotFoundError) -> LoginMissing:

@@ -130,6 +130,38 @@ def enable(users: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("user")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@common_options
+def delete(user: str, yes: bool) -> None:
+    """Remove USER for good, with sessions, API tokens and passkeys.
+
+    The audit log keeps what it wrote, apps keep what they stored. Whoever is given the name later
+    is somebody else to every app.
+    """
+    from mergepoint.cli.accounts import confirmed, person_named, site_accounts
+    from mergepoint.cli.invocation import invocation
+    from mergepoint.cli.output import data
+
+    with site_accounts(invocation()) as (accounts, by):
+        person = person_named(accounts, user)
+        ends = ", ".join(
+            f"{count} {what}{'' if count == 1 else 's'}"
+            for count, what in (
+                (len(accounts.sessions.of(person.sub)), "session"),
+                (len(accounts.tokens.of(person.sub)), "API token"),
+                (accounts.factors.of(person.sub).passkeys, "passkey"),
+            )
+        )
+        question = f"delete {person.user} for good, with {ends}?"
+        if yes or confirmed(question, instead=f"mergepoint users delete {user} --yes"):
+            accounts.people.delete(person.sub, by)
+            data(f"{person.user}: deleted; ended: {ends}")
+        else:
+            data(f"{person.user}: nothing was changed")
+
+
+@command.command()
+@click.argument("user")
 @click.option("--link", is_flag=True, help="Print a link for setting it, ask for none.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 @common_options

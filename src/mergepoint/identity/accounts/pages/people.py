@@ -18,6 +18,8 @@ from mergepoint.identity.accounts.service.links import Purpose
 from mergepoint.identity.accounts.service.person import PERSON, SERVICE, Person
 
 PAGE_ROWS = 50
+LISTS = {PERSON: "accounts.people", SERVICE: "accounts.services"}
+"""Where one is among others of its kind."""
 
 
 class PeoplePages:
@@ -39,6 +41,7 @@ class PeoplePages:
             admin(f"{person}/sign-out", "person_sign_out", self.sign_out, "POST"),
             admin(f"{person}/disable", "person_disable", self.disable, "POST"),
             admin(f"{person}/enable", "person_enable", self.enable, "POST"),
+            admin(f"{person}/delete", "person_delete", self.delete, "GET", "POST"),
         ]
 
     def start(self) -> Response:
@@ -118,9 +121,10 @@ class PeoplePages:
         door, person = self._door, self._found(sub)
         form = Form.sent(door.say, request.form, many=("roles",))
         try:
-            door.service.people.set_roles(sub, form.chosen["roles"], door.caller)
-            if "groups" in form.values:
-                door.service.people.set_groups(sub, form.get("groups").split(","), door.caller)
+            groups = form.get("groups").split(",") if "groups" in form.values else None
+            door.service.people.set_rights(
+                sub, door.caller, roles=form.chosen["roles"], groups=groups
+            )
         except Refused as refused:
             form.refuse(refused)
             return self._shown(self._found(sub), form, status=422)
@@ -155,6 +159,29 @@ class PeoplePages:
         """Let this person or service in again."""
         self._door.service.people.enable(sub, self._door.caller)
         return self._done(sub, "enabled")
+
+    def delete(self, sub: str) -> Response:
+        """Say what ends and what stays, then remove this person or service."""
+        door, person = self._door, self._found(sub)
+        form = Form(door.say)
+        if sub == door.me.person.sub:
+            form.fail("", "error.delete_self")
+        elif request.method == "POST":
+            try:
+                door.service.people.delete(sub, door.caller)
+                return door.send(LISTS[person.kind], "deleted")
+            except Refused as refused:
+                form.refuse(refused)
+        return door.page(
+            "person_delete.html",
+            200 if form.ok else 422,
+            form=form,
+            person=person,
+            sessions=len(door.service.sessions.of(sub)),
+            tokens=len(door.service.tokens.of(sub)),
+            passkeys=door.service.factors.of(sub).passkeys,
+            back=url_for("accounts." + person.kind, sub=sub),
+        )
 
     def _done(self, sub: str, said: str) -> Response:
         return self._door.send("accounts." + self._found(sub).kind, said, sub=sub)

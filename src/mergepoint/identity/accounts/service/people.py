@@ -182,6 +182,19 @@ class People:
         """Replace the groups that came from `source`; the same groups again change nothing."""
         return self._grant(sub, GROUP, checked_groups(groups), source, by)
 
+    def set_rights(
+        self, sub: str, by: Caller, *, roles: Iterable[str], groups: Iterable[str] | None = None
+    ) -> Person:
+        """Replace roles, and groups unless None: both, or neither when either is refused."""
+        wanted = checked_roles(roles, self._settings.roles)
+        names = None if groups is None else checked_groups(groups)
+        with self._store.write(by) as work:
+            row = _held(work, sub)
+            person = self.grant_in(work, row, ROLE, wanted, LOCAL)
+            if names is not None:
+                person = self.grant_in(work, row, GROUP, names, LOCAL)
+            return person
+
     def disable(self, sub: str, by: Caller) -> Person:
         """Keep somebody out: sessions end, tokens are refused. Again changes nothing."""
         with self._store.write(by) as work:
@@ -204,7 +217,11 @@ class People:
             return load_person(work.session, row)
 
     def delete(self, sub: str, by: Caller) -> None:
-        """Remove somebody with everything they have; the audit log keeps what it wrote."""
+        """Remove somebody with everything they have; the audit log keeps what it wrote.
+
+        Sessions, tokens and live connections end as far as the feed reaches. A name that is free
+        again gives whoever takes it another `sub`.
+        """
         with self._store.write(by) as work:
             row = _held(work, sub)
             self._keep_an_administrator(work.session, row)
