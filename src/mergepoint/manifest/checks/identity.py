@@ -32,6 +32,7 @@ LOGIN_PACKAGES = (
     "segno",
     "sqlalchemy",
     "webauthn",
+    "zxcvbn",
 )
 """What ``pip install 'mergepoint[login]'`` brings."""
 POSTGRES_PACKAGE = "psycopg"

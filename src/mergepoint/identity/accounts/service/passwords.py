@@ -1,6 +1,7 @@
 """Passwords: judge, set, change, check.
 
-Place:  logins, joining, pages, cli -> [service.passwords] -> hashing, breach, store
+Place:  logins, joining, pages, cli -> [service.passwords] -> hashing, guessing, breach,
+        store
 Rule:   hashing happens outside transactions; a set password ends every other proof of the person.
 """
 
@@ -14,6 +15,7 @@ from sqlalchemy import update
 from mergepoint.identity.accounts.caller import Caller
 from mergepoint.identity.accounts.config import AccountsSettings
 from mergepoint.identity.accounts.events import Event
+from mergepoint.identity.accounts.service import guessing
 from mergepoint.identity.accounts.service.breach import Breached
 from mergepoint.identity.accounts.service.errors import Refused, unknown
 from mergepoint.identity.accounts.service.hashing import PASSWORD_BYTES_MAX, Hasher, normal
@@ -49,6 +51,7 @@ class Passwords:
     def warm(self) -> None:
         """Do now what the first login would otherwise wait for."""
         self._hasher.warm()
+        guessing.warm()
 
     def judge(self, password: str, user: str, name: str = "", email: str = "") -> list[Fault]:
         """Return everything that is wrong with a new password; nothing when it is good."""
@@ -66,6 +69,10 @@ class Passwords:
         contained = _contained(password, names)
         if contained:
             faults.append(Fault("name", f"it contains {contained!r}, which anybody would try"))
+        if not faults and guessing.is_guessable(password, _words(names)):
+            faults.append(
+                Fault("common", "it is common, or built of what is; guessers begin there")
+            )
         if not faults and self._breached(password):
             faults.append(Fault("breached", "it is known from a breach"))
         return faults
@@ -140,8 +147,11 @@ class Passwords:
             work.session.execute(update(SubjectRow).where(*same).values(password_hash=fresh))
 
 
+def _words(names: list[str]) -> list[str]:
+    return [word for name in names for word in [name, *name.split()]]
+
+
 def _contained(password: str, names: list[str]) -> str:
     """Return the first of these names, or word of one, that the password contains; or nothing."""
     text = password.casefold()
-    words = [word for name in names for word in [name, *name.split()]]
-    return next((w for w in words if len(w) >= NAME_CHARS_MIN and w.casefold() in text), "")
+    return next((w for w in _words(names) if len(w) >= NAME_CHARS_MIN and w.casefold() in text), "")
