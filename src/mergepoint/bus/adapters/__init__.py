@@ -1,0 +1,1 @@
+"""One file for each engine; only `mergepoint.assembly` names them."""

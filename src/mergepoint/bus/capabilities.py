@@ -1,0 +1,90 @@
+"""What an engine can do, as a record that is compared at start and printed in the docs.
+
+Place:  bus.adapters declare [bus.capabilities] -> bus.doorway refuses, tools.capabilities prints
+Rule:   pure; an engine that claims something passes the conformance test of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mergepoint.bus.errors import NotCapable
+
+
+class Durability(StrEnum):
+    """What an accepted message survives."""
+
+    LOSSY = "lossy"
+    """Nothing: it is gone with a slow or absent reader."""
+    MEMORY = "memory"
+    """Other processes, not the engine's own."""
+    INTERVAL = "interval"
+    """kill -9 of everything; a power cut costs what was accepted within the last interval."""
+    DURABLE = "durable"
+    """kill -9 of everything, and a power cut."""
+
+
+class Watching(StrEnum):
+    """How the engine knows that a process is gone."""
+
+    NONE = "none"
+    HEARTBEAT = "heartbeat"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What one engine, configured as it is, can do."""
+
+    engine: str
+    topics: Durability
+    """Of live topics; what a named subscription (`bind`) keeps has the durability of `queues`."""
+    queues: Durability | None
+    bind: bool
+    """Named subscriptions: a queue that is fed by topics."""
+    last: bool
+    """Last-value topics."""
+    delay: bool
+    priority: bool
+    key_order: bool
+    dedupe: bool
+    """A message id is accepted once within `dedupe_s`."""
+    dead_letters: bool
+    browse: bool
+    """What waits can be listed without taking it."""
+    request: bool
+    presence: Watching
+    lease: Watching
+    """How a dead worker's job comes back before its lease ends; NONE: with the lease alone."""
+    message_bytes_max: int
+
+
+WHO_CAN = {
+    "queues": "hub, postgresql, rabbitmq, redis or nats",
+    "bind": "hub, postgresql, rabbitmq, redis or nats",
+    "last": "hub, postgresql, redis or nats",
+    "delay": "hub, postgresql or redis",
+    "priority": "hub, postgresql or rabbitmq",
+    "key_order": "hub or postgresql",
+    "dedupe": "hub, postgresql, redis or nats",
+    "dead_letters": "hub, postgresql, rabbitmq, redis or nats",
+    "browse": "hub, postgresql or redis",
+    "request": "hub",
+    "presence": "hub",
+}
+
+
+def demand(capabilities: Capabilities, *names: str) -> None:
+    """Raise `NotCapable` naming every missing capability and the engines that have it."""
+    missing = [name for name in names if not has(capabilities, name)]
+    if missing:
+        told = "; ".join(f"{name} (try {WHO_CAN[name]})" for name in missing)
+        raise NotCapable(
+            f"the bus engine {capabilities.engine} has no {told}", next="mergepoint bus engines"
+        )
+
+
+def has(capabilities: Capabilities, name: str) -> bool:
+    """Tell whether the engine has what `WHO_CAN` lists under `name`."""
+    return getattr(capabilities, name) not in (None, False, Watching.NONE)

@@ -1,0 +1,1 @@
+"""The embedded engine: one process that alone owns the file of the bus."""
