@@ -251,7 +251,7 @@ class Engine(Protocol):
         ...
 
     async def open(self, on_state: OnState) -> None:
-        """Connect; raise `BusLost` or `BusRefused` with what to do. Later it reconnects by itself."""
+        """Connect; raise `BusLost` or `BusRefused` with what to do; later reconnect by itself."""
         ...
 
     async def close(self) -> None:
