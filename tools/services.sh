@@ -2,11 +2,21 @@
 # Install the real programs that tests and benchmarks are run against, and say which are there.
 # Missing ones are a note at home and a failure where MERGEPOINT_REQUIRE_SERVICES=1 (.ci/run sets it).
 set -u
-programs=(nginx haproxy wrk h2load chromium git initdb)
-packages=(nginx-light haproxy wrk nghttp2-client chromium git postgresql)
+programs=(nginx haproxy wrk h2load chromium git initdb rabbitmq-server redis-server nats-server prosody)
+packages=(nginx-light haproxy wrk nghttp2-client chromium git postgresql rabbitmq-server redis-server nats-server prosody)
 found() {
   # Debian keeps PostgreSQL's own programs off PATH, one directory for each version.
   PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" command -v "$1" >/dev/null
+}
+install() {
+  # Debian starts a service as soon as it is installed; tests start their own, in directories of
+  # their own. 101 is "not allowed" of policy-rc.d(8), which a machine may already have an opinion on.
+  local policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
+  fi
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || true
 }
 missing=()
 for i in "${!programs[@]}"; do
@@ -14,7 +24,7 @@ for i in "${!programs[@]}"; do
 done
 if [ "${#missing[@]}" -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "==> installing ${missing[*]}"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || true
+  install "${missing[@]}"
 fi
 status=0
 for i in "${!programs[@]}"; do
