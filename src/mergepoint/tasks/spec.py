@@ -1,0 +1,171 @@
+"""What may be asked of a task: its options, its schedule, and what its handler may answer.
+
+Place:  tasks.declare, tasks.contract -> [tasks.spec] <- outboxes, manifests, handlers
+Rule:   a leaf: values alone, each with its unit, its bound and its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mergepoint.tasks.states import TaskState
+
+QUEUE_PREFIX = "tasks."
+DELIVERIES_MAX = 1_000
+"""`attempts_max` of a task's message: the ledger counts attempts and crashes, not the engine."""
+PENDING_S = 5.0
+"""How long a task may be recorded without being known to be queued, before it is put again."""
+SILENT_S = 180.0
+"""How long a running task may go without a `touch` before its message counts as lost."""
+PAYLOAD_BYTES_MAX = 1024 * 1024
+NAME_CHARACTERS_MAX = 200
+KEY_CHARACTERS_MAX = 200
+LINKS_MAX = 10_000
+"""Tasks that one task may wait for: the size of a group with a join."""
+ERROR_CHARACTERS_MAX = 8_192
+
+
+class RunsIn(StrEnum):
+    """Where a handler runs."""
+
+    THREAD = "thread"
+    LOOP = "loop"
+    PROCESS = "process"
+    """Alone in a process, which can be killed when its time is up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Pauses between attempts: `first_s * factor ** n`, at most `max_s`, less up to `jitter`."""
+
+    first_s: float = 2.0
+    factor: float = 2.0
+    max_s: float = 3600.0
+    jitter: float = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unique:
+    """One task of a key at a time: while it is in `states`, and `period_s` from when it was made.
+
+    `by` names the arguments the key is made of; empty means all of them.
+    """
+
+    states: tuple[TaskState, ...] = (
+        TaskState.PENDING,
+        TaskState.SCHEDULED,
+        TaskState.HELD,
+        TaskState.QUEUED,
+        TaskState.RUNNING,
+        TaskState.RETRYABLE,
+        TaskState.PARKED,
+    )
+    period_s: float = 0.0
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """At most `count` starts in `per_s` seconds of one `bucket`; empty: the task's name."""
+
+    count: int
+    per_s: float
+    bucket: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a task wants to be treated; travels with it, so that a runner need not know it."""
+
+    retries: int = 3
+    """Attempts after the first."""
+    backoff: Backoff = field(default_factory=Backoff)
+    timeout_s: float = 600.0
+    crashes_max: int = 5
+    """Deaths of the process that ran it before it is dead as poison."""
+    rate: Rate | None = None
+    batch: int = 1
+    """How many tasks one call of the handler may be given."""
+    runs_in: RunsIn = RunsIn.THREAD
+    keep_result_s: float = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A task to be recorded. `id` is a UUIDv7; recording one id twice changes nothing."""
+
+    id: str
+    name: str
+    queue: str = "default"
+    payload: bytes = b""
+    content_type: str = "application/json"
+    priority: int = 4
+    """0 to 9, higher first; on engines without priority in the order of their release alone."""
+    key: str = ""
+    unique_key: str = ""
+    unique: Unique = field(default_factory=Unique)
+    not_before: float = 0.0
+    """Unix seconds."""
+    expires_at: float = 0.0
+    """Unix seconds; not started by then it is dead. 0: never."""
+    options: Options = field(default_factory=Options)
+    after: tuple[str, ...] = ()
+    """Tasks that must be completed first; their results are `Started.inputs`, in this order."""
+    group: str = ""
+    app: str = ""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Extensions of the envelope: `mprequestid`, `traceparent`, `mpidentity`, `mplanguage`."""
+
+
+class Missed(StrEnum):
+    """What happens to ticks that nobody was there for."""
+
+    SKIP = "skip"
+    ONE = "one"
+    ALL = "all"
+    """Every one, oldest first, at most `Schedule.catch_up_max`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A task that is due again and again: `cron` (five or six fields) or `every_s`."""
+
+    name: str
+    task: str
+    queue: str = "default"
+    cron: str = ""
+    every_s: float = 0.0
+    timezone: str = "UTC"
+    missed: Missed = Missed.ONE
+    catch_up_max: int = 100
+    payload: bytes = b""
+    content_type: str = "application/json"
+    options: Options = field(default_factory=Options)
+    priority: int = 4
+    app: str = ""
+
+
+# What a handler may return instead of a result; an exception is a failure.
+
+
+@dataclass(frozen=True)
+class Snooze:
+    """Run this again after `seconds`; counts as no attempt."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """End as cancelled, without another attempt: the task has become pointless."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Dead:
+    """End as dead at once, whatever attempts are left: it can never succeed."""
+
+    reason: str
