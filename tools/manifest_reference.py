@@ -20,6 +20,7 @@ from mergepoint.manifest.site import Kind
 from mergepoint.manifest.tables.access import GuardTable
 from mergepoint.manifest.tables.amounts import size_text
 from mergepoint.manifest.tables.app import KINDS, AppTable
+from mergepoint.manifest.tables.bus import BusTable, ScheduleTable, SubscriptionTable
 from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
 from mergepoint.manifest.tables.manifest import ManifestTable, ProfileTable
 from mergepoint.manifest.tables.parts import MemberTable
@@ -80,7 +81,7 @@ from.
   own.
 * A `.env` file beside the manifest is read in development: its variables also reach every app. In
   production, name an `env_file`.
-* `[profiles.NAME]` holds `site`, `identity`, `roles` and `apps` that are laid over the others:
+* `[profiles.NAME]` holds `site`, `identity`, `roles`, `apps` and `bus` that are laid over the others:
   tables are merged key by key, everything else is replaced. A profile that names another kind for
   an app replaces the kind.
 
@@ -91,7 +92,7 @@ environment, an interpreter, a module that is certainly absent, a user) stops it
 rest of the site runs, and the app's mount says why. Warnings stop nothing.
 """
 
-SIZES = {"body", "header_bytes_max", "target_bytes_max"}
+SIZES = {"body", "message_bytes_max", "header_bytes_max", "target_bytes_max"}
 IDENTITY = """\
 The table switches identity on, even an empty one: people log in once for every app, and the edge
 decides who may pass. Without it, `require`, `guards`, `csrf_exempt`, `cookies`, `identity_headers`
@@ -100,6 +101,18 @@ begins with an example. A secret is written as the name of a variable, `"env:GIT
 """
 ROLES = """\
 The role `admin` is always there; unless the manifest says otherwise it grants `"*"`, everything.
+"""
+BUS = """\
+The table switches the bus on, even an empty one; so do `tasks` of an app, `[[subscriptions]]` and
+`[[schedules]]`. A site with none of them starts no hub. [The guide](../how-to/bus.md) begins with an
+example. Secrets in `url` are written as `${NAME}` and taken from the environment.
+"""
+SUBSCRIPTIONS = """\
+Every message of these topics is posted to an app, at least once, as a CloudEvents 1.0 envelope in
+binary mode. Any 2xx takes it; anything else, or no answer, and it is posted again later.
+"""
+SCHEDULES = """\
+The task is named with its app, `APP.TASK`; the app has `tasks`.
 """
 GUARDS = """\
 A requirement is `public` (everybody), `user` (anybody proven), `person`, `service`, `role:NAME`,
@@ -128,6 +141,9 @@ def reference() -> str:
     parts += ["\n## `[identity]`\n", IDENTITY, *table(IdentityTable)]
     parts += ["\n### `[identity.oidc.NAME]`\n", f"{described(IdentityTable, 'oidc')}\n"]
     parts += [*table(OidcTable), "\n## `[roles.NAME]`\n", ROLES, *table(RoleTable)]
+    parts += ["\n## `[bus]`\n", BUS, *table(BusTable)]
+    parts += ["\n## `[[subscriptions]]`\n", SUBSCRIPTIONS, *table(SubscriptionTable)]
+    parts += ["\n## `[[schedules]]`\n", SCHEDULES, *table(ScheduleTable)]
     parts += ["\n## `[profiles.NAME]`\n", *table(ProfileTable)]
     return "\n".join(parts).rstrip() + "\n"
 

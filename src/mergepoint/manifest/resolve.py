@@ -14,7 +14,9 @@ from pathlib import Path
 from mergepoint.manifest.access import ACCOUNTS, Identity, Role
 from mergepoint.manifest.layers import Layers
 from mergepoint.manifest.machine import Machine
+from mergepoint.manifest.messages import Bus
 from mergepoint.manifest.resolve_app import Ground, placed, resolve_app
+from mergepoint.manifest.resolve_bus import resolve_bus, resolve_schedules, resolve_subscriptions
 from mergepoint.manifest.resolve_identity import (
     accounts_app,
     derived_url,
@@ -33,6 +35,7 @@ from mergepoint.manifest.site import (
     Origin,
     Site,
 )
+from mergepoint.manifest.tables.bus import BusTable
 from mergepoint.manifest.tables.site import ListenTable, SiteTable
 from mergepoint.manifest.validate import Draft
 
@@ -95,6 +98,13 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
         run_dir=run_dir_of(state_dir, setting.machine.environ, setting.machine.user_id),
         identity=identity,
         roles=_roles(draft, setting, identity),
+        bus=_bus(draft, setting),
+        subscriptions=resolve_subscriptions(
+            draft.subscriptions, lambda position: _origin_of(setting, ("subscriptions", position))
+        ),
+        schedules=resolve_schedules(
+            draft.schedules, lambda position: _origin_of(setting, ("schedules", position))
+        ),
     )
 
 
@@ -108,6 +118,23 @@ def _identity(draft: Draft, setting: Setting, state_dir: Path) -> Identity | Non
         {**setting.dotenv, **setting.machine.environ},
         _origins(setting, ("identity",)),
         _origin_of(setting, ("identity",)),
+    )
+
+
+def _bus(draft: Draft, setting: Setting) -> Bus | None:
+    """Return the bus, also where nothing says so but tasks, subscriptions or schedules need it."""
+    table = draft.bus
+    if table is None:
+        with_tasks = any(app.table.tasks is not None for app in draft.apps.values())
+        if not (with_tasks or draft.subscriptions or draft.schedules):
+            return None
+        table = BusTable()
+    return resolve_bus(
+        table,
+        setting.file.parent,
+        {**setting.dotenv, **setting.machine.environ},
+        _origins(setting, ("bus",)),
+        _origin_of(setting, ("bus",)),
     )
 
 

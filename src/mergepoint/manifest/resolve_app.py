@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mergepoint.manifest.machine import Machine
+from mergepoint.manifest.messages import TaskWorkers
 from mergepoint.manifest.site import (
     App,
     Kind,
@@ -100,8 +101,16 @@ def resolve_app(name: str, table: AppTable, ground: Ground, origin: Origin) -> A
         health_interval_s=table.health_interval_s,
         compress=table.compress,
         watch=_watch(kind, table, directory),
+        tasks=_tasks(kind, table),
         origins=ground.origins,
     )
+
+
+def _tasks(kind: Kind, table: AppTable) -> TaskWorkers | None:
+    if table.tasks is None or not kind.is_python:
+        return None
+    queues = tuple(table.task_queues)
+    return TaskWorkers(table.tasks, table.task_processes, table.task_threads, queues)
 
 
 def placed(base: Path, written: str) -> Path:

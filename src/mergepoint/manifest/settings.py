@@ -54,6 +54,12 @@ def list_settings(loaded: Loaded) -> tuple[SettingShown, ...]:
         rows += _rows(loaded, ("roles", name), role)
     for name, app in loaded.draft.apps.items():
         rows += _rows(loaded, ("apps", name), app.table)
+    if loaded.draft.bus is not None:
+        rows += _rows(loaded, ("bus",), loaded.draft.bus)
+    for position, subscription in loaded.draft.subscriptions.items():
+        rows += _rows(loaded, ("subscriptions", position), subscription)
+    for position, schedule in loaded.draft.schedules.items():
+        rows += _rows(loaded, ("schedules", position), schedule)
     for own in loaded.site.apps.values() if loaded.site is not None else ():
         rows += _built_in(own) if own.builtin else ()
     return tuple(rows)

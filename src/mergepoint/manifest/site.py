@@ -14,6 +14,7 @@ from pathlib import Path
 from mergepoint.core.endpoints import Failure
 from mergepoint.core.problems import Problem
 from mergepoint.manifest.access import Access, Identity, Role
+from mergepoint.manifest.messages import Bus, Schedule, Subscription, TaskWorkers
 from mergepoint.manifest.origin import Origin as Origin
 
 
@@ -213,6 +214,8 @@ class App:
     """Who may use it; None while the site has no identity."""
     builtin: bool = False
     """Part of Mergepoint: its table is not in the manifest."""
+    tasks: TaskWorkers | None = None
+    """None while it declares no tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,5 +284,9 @@ class Site:
     """None where the manifest has no [identity]."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By name; `admin` is always among them when there is an identity."""
+    bus: Bus | None = None
+    """None where the manifest has no [bus], tasks, subscriptions or schedules: no hub runs."""
+    subscriptions: tuple[Subscription, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     problems: tuple[Problem, ...] = ()
     """Warnings, and the problems behind `failures`; never an error."""

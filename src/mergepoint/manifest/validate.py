@@ -16,6 +16,13 @@ from mergepoint.core.problems import Problem, Severity
 from mergepoint.manifest.layers import Layers
 from mergepoint.manifest.shown import KeyPath, dotted, quoted, shown
 from mergepoint.manifest.tables.app import APP_NAME, AppTable
+from mergepoint.manifest.tables.bus import (
+    SCHEDULES_MAX,
+    SUBSCRIPTIONS_MAX,
+    BusTable,
+    ScheduleTable,
+    SubscriptionTable,
+)
 from mergepoint.manifest.tables.identity import (
     ROLE_NAME,
     ROLES_MAX,
@@ -98,6 +105,12 @@ class Draft:
     """None where the document has no [identity]."""
     identity_broken: frozenset[str] = frozenset()
     roles: Mapping[str, RoleTable] = field(default_factory=dict)
+    bus: BusTable | None = None
+    """None where the document has no [bus]."""
+    bus_broken: frozenset[str] = frozenset()
+    subscriptions: Mapping[int, SubscriptionTable] = field(default_factory=dict)
+    """By their place in the document; those with an error are left out."""
+    schedules: Mapping[int, ScheduleTable] = field(default_factory=dict)
 
 
 def validate(report: Report) -> Draft:
@@ -115,7 +128,14 @@ def validate(report: Report) -> Draft:
         identity, identity_broken = _table(IdentityTable, data["identity"], ("identity",), report)
     roles = _roles(data.get("roles", {}), report)
     apps = _apps(data.get("apps", {}), report)
-    return Draft(site, broken, apps, identity, identity_broken, roles)
+    bus, bus_broken = None, frozenset[str]()
+    if "bus" in data:
+        bus, bus_broken = _table(BusTable, data["bus"], ("bus",), report)
+    return Draft(
+        site, broken, apps, identity, identity_broken, roles, bus, bus_broken,
+        _listed(SubscriptionTable, data, "subscriptions", SUBSCRIPTIONS_MAX, report),
+        _listed(ScheduleTable, data, "schedules", SCHEDULES_MAX, report),
+    )  # fmt: skip
 
 
 def _roles(raw: Any, report: Report) -> dict[str, RoleTable]:
@@ -156,6 +176,32 @@ def _apps(raw: Any, report: Report) -> dict[str, AppDraft]:
         if APP_NAME.match(name):  # without a sound name there is no mount and no socket to speak of
             drafts[name] = AppDraft(name, table, written, broken)
     return drafts
+
+
+def _listed(
+    model: type[T], data: Mapping[str, Any], name: str, most: int, report: Report
+) -> dict[int, T]:
+    """Return the sound tables of ``[[name]]`` by their place; the others are reported."""
+    raw = data.get(name, [])
+    if not isinstance(raw, list):
+        report.add((name,), "must be a list of tables", value=raw, fix=f"write [[{name}]]")
+        return {}
+    if len(raw) > most:
+        report.add((name,), f"has more than {most} tables", fix="split the site")
+        return {}
+    tables: dict[int, T] = {}
+    for position, entry in enumerate(raw):
+        path = (name, position)
+        if not isinstance(entry, dict):
+            report.add(path, "must be a table", value=entry, fix=f"write [[{name}]]")
+            continue
+        try:
+            tables[position] = model.model_validate(entry)
+        except ValidationError as refused:
+            for error in refused.errors(include_url=False, include_context=True):
+                words = explain(model, error["loc"], entry, error)
+                report.add((*path, *words.loc), words.message, fix=words.fix, value=words.value)
+    return tables
 
 
 def _table(model: type[T], raw: Any, path: KeyPath, report: Report) -> tuple[T, frozenset[str]]:

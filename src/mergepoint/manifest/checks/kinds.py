@@ -51,7 +51,9 @@ RUN = PASSED_ON | {
     "venv",
     "watch",
 }
-PYTHON = RUN | {"python", "server"}
+TASKS = frozenset({"task_processes", "task_queues", "task_threads", "tasks"})
+"""What concerns the processes that run an app's tasks."""
+PYTHON = RUN | TASKS | {"python", "server"}
 KEYS: dict[Kind, frozenset[str]] = {
     Kind.WSGI: PYTHON | {"threads"},
     Kind.ASGI: PYTHON,

@@ -20,6 +20,7 @@ from mergepoint.manifest.tables.access import (
     Requirements,
 )
 from mergepoint.manifest.tables.amounts import CountOrNone, Duration, refused, size_bytes
+from mergepoint.manifest.tables.bus import Module, QueueName
 from mergepoint.manifest.tables.forms import (
     parse_affinity,
     parse_host,
@@ -28,6 +29,7 @@ from mergepoint.manifest.tables.forms import (
     parse_service,
 )
 from mergepoint.manifest.tables.parts import (
+    PROCESSES_MAX,
     LimitsTable,
     MemberTable,
     ProcessesKey,
@@ -257,6 +259,22 @@ class AppTable(Table):
         "Files and directories of the program: development watches, `reload` compares them.",
         stands_for="the app's directory",
     )
+
+    tasks: Module | None = key(
+        "Module whose import declares tasks; processes of their own run them.",
+        stands_for="no task workers",
+    )
+    task_processes: Annotated[int, Field(ge=1, le=PROCESSES_MAX)] = key(
+        "Processes that run tasks.", 1
+    )
+    task_threads: Annotated[int, Field(ge=1, le=1024)] = key(
+        "Tasks one of these processes runs at a time.", 4
+    )
+    task_queues: Annotated[
+        list[QueueName],
+        BeforeValidator(listed, json_schema_input_type=str | list[str]),
+        Field(max_length=64),
+    ] = key("Queues they work on; [] is every queue the declared tasks name.", [])
 
     compress: bool = key("Compress answers that the app left plain.", True)
     cache_control: Annotated[str, AfterValidator(_cache_control)] = key(

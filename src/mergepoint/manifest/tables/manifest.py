@@ -1,4 +1,4 @@
-"""The whole document: site, identity, roles, apps and profiles.
+"""The whole document: site, identity, roles, apps, messages and profiles.
 
 Place:  manifest.validate, tools -> [manifest.tables.manifest]
 Rule:   used whole for the reference and the JSON Schema; validated table by table.
@@ -11,6 +11,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from mergepoint.manifest.tables.app import APP_NAME, AppTable
+from mergepoint.manifest.tables.bus import (
+    SCHEDULES_MAX,
+    SUBSCRIPTIONS_MAX,
+    BusTable,
+    ScheduleTable,
+    SubscriptionTable,
+)
 from mergepoint.manifest.tables.identity import ROLES_MAX, IdentityTable, RoleName, RoleTable
 from mergepoint.manifest.tables.site import SiteTable
 from mergepoint.manifest.tables.table import Table, key
@@ -18,7 +25,7 @@ from mergepoint.manifest.tables.table import Table, key
 APPS_MAX = 500
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-TABLES = ("site", "identity", "roles", "apps", "profiles")
+TABLES = ("site", "identity", "roles", "apps", "bus", "subscriptions", "schedules", "profiles")
 Roles = Annotated[dict[RoleName, RoleTable], Field(max_length=ROLES_MAX)]
 Apps = Annotated[dict[AppName, AppTable], Field(max_length=APPS_MAX)]
 
@@ -36,6 +43,7 @@ class ProfileTable(Table):
     )
     roles: Roles = key("Replaces keys of [roles.NAME], or adds roles.", {})
     apps: Apps = key("Replaces keys of [apps.NAME], or adds apps.", {})
+    bus: BusTable | None = key("Replaces keys of [bus], or switches it on.", stands_for="nothing")
 
 
 class ManifestTable(Table):
@@ -47,6 +55,13 @@ class ManifestTable(Table):
     )
     roles: Roles = key("Named sets of permissions.", {})
     apps: Apps = key("The apps by name: a letter, then letters, digits, - and _, 32 at most.", {})
+    bus: BusTable | None = key("Messages between apps.", stands_for="off, unless tasks need it")
+    subscriptions: list[SubscriptionTable] = key(
+        "Messages that are posted to apps.", [], max_length=SUBSCRIPTIONS_MAX
+    )
+    schedules: list[ScheduleTable] = key(
+        "Tasks that are started by the clock.", [], max_length=SCHEDULES_MAX
+    )
     profiles: dict[str, ProfileTable] = key(
         "Differences between development, production and profiles of your own.", {}
     )
