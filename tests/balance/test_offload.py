@@ -99,7 +99,7 @@ def test_a_result_that_cannot_be_pickled_says_so_and_the_child_goes_on(pool: Poo
 
 def test_an_exit_is_an_error_and_ends_no_process(pool: Pool) -> None:
     before = offload(pool=pool)(work.pid)()
-    with pytest.raises(RuntimeError, match="sys.exit"):
+    with pytest.raises(RuntimeError, match=r"sys\.exit"):
         offload(pool=pool)(work.leave)()
     assert offload(pool=pool)(work.pid)() == before
 

@@ -22,6 +22,7 @@ LIVE = [
     ["logs"],
     ["inflight"],
     ["metrics"],
+    ["balance"],
     ["reload"],
     ["restart"],
     ["scale", "hello", "2"],

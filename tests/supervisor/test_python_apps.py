@@ -14,6 +14,17 @@ def application(environ, start_response):
     return [f"{{VERSION}} {{os.getpid()}}".encode()]
 """
 
+TWO_ROUTES = """
+import time
+def application(environ, start_response):
+    if environ["PATH_INFO"].startswith("/wait"):
+        time.sleep(0.005)
+    else:
+        sum(range(100_000))
+    start_response("200 OK", [])
+    return [b"done"]
+"""
+
 
 def write_app(site, version: str) -> None:
     (site.directory / "hello.py").write_text(GOOD.format(version=version))
@@ -83,3 +94,20 @@ def test_a_venv_that_is_missing_fails_only_its_app_and_the_old_one_serves_on(sit
     site.ask("reload")
     assert site.ask("status")["apps"]["hello"]["state"] == "ready"
     assert site.pids("hello") == before
+
+
+def test_routes_that_compute_and_routes_that_wait_are_told_apart(site) -> None:
+    (site.directory / "hello.py").write_text(TWO_ROUTES)
+    site.write(manifest("processes = 1"))
+    site.start()
+    for _ in range(30):
+        site.get("/wait/1")
+        site.get("/compute/2")
+    [app] = site.ask("figures")["apps"].values()
+    told = {of["name"]: of for of in app["names"]}
+    waits, computes = told["GET /wait/*"], told["GET /compute/*"]
+    assert waits["calls"] == computes["calls"] == 30
+    assert waits["wall_s"] > 30 * 0.005
+    assert computes["cpu_s"] > 4 * waits["cpu_s"]
+    refused = site.refusal("figures", apps=["nobody"])
+    assert "nobody" in refused

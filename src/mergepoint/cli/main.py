@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "Show what the processes printed.",
         "inflight": "Show the requests being worked on now.",
         "metrics": "Print metrics in Prometheus' text format.",
+        "balance": "Show which routes compute and which wait, and what to change.",
     },
     "Change a running site": {
         "reload": "Roll what changed; a release that fails never takes traffic.",

@@ -11,7 +11,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import calls, failure, lifespan, place, stacks, who
+from . import calls, failure, figures, lifespan, place, stacks, who
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,9 +137,8 @@ class AsgiShim:
             await self._live(scope, receive, send)
             return
         told = {name: value for name, value in scope["headers"] if name in HEADERS_READ}
-        if told.get(b"mergepoint-probe") == b"ready":
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+        if b"mergepoint-probe" in told:
+            await _probed(told[b"mergepoint-probe"], send)
             return
         place_asgi(scope, told, self._splits_prefix)
         call = Call(scope, send)
@@ -154,7 +153,10 @@ class AsgiShim:
         self._in_flight.add(call)
         try:
             call.coroutine = self._app(scope, receive, call.send)
-            await call.coroutine
+            if scope["type"] == "http" and figures.wanted():
+                await _measured(call)
+            else:
+                await call.coroutine
             if call.callee is not None:
                 await self._follow(call, receive)
         finally:
@@ -189,6 +191,23 @@ class AsgiShim:
             await send(message)
 
         await self._app(scope, receive, noting)
+
+
+async def _measured(call: Call) -> None:
+    steps = figures.steps(call.coroutine)
+    try:
+        await steps
+    finally:
+        figures.stop(steps, figures.name_asgi(call.scope))
+
+
+async def _probed(probe: bytes, send: Send) -> None:
+    """Answer what only the supervisor and the edge can ask."""
+    asked = probe == figures.PROBE_WANTED.encode()
+    headers = [(b"content-type", b"application/json")] if asked else []
+    body = figures.told() if asked else b""
+    await send({"type": "http.response.start", "status": 200 if asked else 204, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def unframed(message: Message) -> Message:

@@ -11,7 +11,7 @@ from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import calls, length, place, stacks, who
+from . import calls, figures, length, place, stacks, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -230,15 +230,16 @@ class WsgiShim:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request; the edge's probe is answered without the app."""
-        if environ.get("HTTP_MERGEPOINT_PROBE") == place.PROBE_WANTED:
-            start_response("204 No Content", [])
-            return []
+        probe = environ.get("HTTP_MERGEPOINT_PROBE")
+        if probe is not None:
+            return _probed(probe, start_response)
         place.place_wsgi(environ, self._splits_prefix)
         who.place_wsgi(environ, self._trusted)
         in_flight = self._in_flight
         exchange = Exchange(environ, start_response, in_flight)
         environ["mergepoint.call"] = exchange.call
         in_flight.add(exchange)
+        watch = figures.watch() if figures.wanted() else None
         try:
             if "HTTP_TRANSFER_ENCODING" in environ:
                 exchange.received = length.give(environ)
@@ -248,6 +249,9 @@ class WsgiShim:
         except BaseException:
             in_flight.discard(exchange)
             raise
+        finally:
+            if watch is not None:
+                figures.stop(watch, figures.name_wsgi(environ))
         if type(body) is list:
             in_flight.discard(exchange)
         # Left there it would tie environ and exchange into a cycle for the collector.
@@ -272,3 +276,13 @@ class WsgiShim:
             calls.shift(exchange.environ, callee.at)
             body = self._begun(exchange, callee.app)
         raise RecursionError(f"views called apps more than {calls.DEPTH_MAX} deep")
+
+
+def _probed(probe: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer what only the supervisor and the edge can ask."""
+    if probe != figures.PROBE_WANTED:
+        start_response("204 No Content", [])
+        return []
+    body = figures.told()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [body]

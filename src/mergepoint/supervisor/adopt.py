@@ -101,6 +101,8 @@ async def _answers(running: Running, left: Left) -> bool:
     spec = running.wanted.apps.get(left.entry.app)
     if spec is None:
         return False
+    if not spec.is_routed:
+        return True  # it lives; that it can work it has said to who started it
     return await answers(left.entry.address, spec.probe, PROBE_TIMEOUT_S)
 
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 
 from mergepoint.core.errors import EdgeRefused, MergepointError
-from mergepoint.supervisor.contract import AppSpec, SnapshotSource, Wanted
+from mergepoint.supervisor.contract import AppSpec, Role, SnapshotSource, Wanted
 from mergepoint.supervisor.pool import SLOTS_MAX, Canary, Pool, aimed
 from mergepoint.supervisor.publish import APPLY_TIMEOUT_S, Publisher
 from mergepoint.supervisor.running import EDGE, Running, edge_spec
+from mergepoint.supervisor.services import shown, together
 from mergepoint.supervisor.sockets import Listener, bind, is_same
 from mergepoint.supervisor.sources import looked_at
 
@@ -87,8 +88,12 @@ def aim(running: Running, name: str, spec: AppSpec, canary: Canary | None = None
 
 
 def restart(running: Running, names: Iterable[str], canary: Canary | None = None) -> list[str]:
-    """Ask for a new release of these apps as wanted now; all of them when none is named."""
-    chosen = list(names) or list(running.wanted.apps)
+    """Ask for a new release of these apps as wanted now; all of them when none is named.
+
+    An app's task workers go with it; the services beside the apps only when they are named.
+    """
+    apps = (n for n, spec in running.wanted.apps.items() if spec.role in {Role.APP, Role.TASKS})
+    chosen = together(running.apps, names) or list(apps)
     for name in chosen:
         known(running, name)
     for name in chosen:
@@ -102,7 +107,8 @@ def scale(running: Running, name: str, count: int) -> int:
 
     Raises `ChangeRefused` outside 1 to the bound, and beyond a `max` of the manifest.
     """
-    known(running, name)
+    if known(running, name).spec.role not in {Role.APP, Role.TASKS}:
+        raise ChangeRefused(f"a site has one {shown(name)}, which cannot be scaled")
     if not 1 <= count <= SLOTS_MAX:
         raise ChangeRefused(f"{name}: {count} processes; between 1 and {SLOTS_MAX} are possible")
     spec = running.pools[name].spec
@@ -123,7 +129,7 @@ def known(running: Running, name: str) -> Pool:
     if name in running.wanted.failures:
         failure = running.wanted.failures[name]
         raise ChangeRefused(f"{name} cannot start: {failure.reason}", next=failure.next)
-    names = ", ".join(sorted(running.wanted.apps)) or "none"
+    names = ", ".join(sorted(map(shown, running.wanted.apps))) or "none"
     raise ChangeRefused(f"no app {name!r} with processes; there are: {names}")
 
 

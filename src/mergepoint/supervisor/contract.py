@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mergepoint.core.endpoints import Failure, SlotEndpoint
 
 Json = dict[str, Any]
+
+
+class Role(StrEnum):
+    """What processes are for; decides their turn at the start and at the stop."""
+
+    APP = "app"
+    TASKS = "tasks"
+    GATEWAY = "gateway"
+    HUB = "hub"
+    """Started before all others, stopped after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +57,18 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """The processes of one app.
+    """The processes of one app, or of a service beside the apps.
 
     `argv` and `env` values may hold ``{socket}``, ``{port}`` and ``{slot}``, filled in for each
-    process; `endpoint` says which of the first two the edge will use. `digest` changes exactly when
-    running processes are no longer what is wanted.
+    process; `endpoint` says which of the first two the edge will use. Processes with the endpoint
+    ``none`` have no route: they are ready once they write READY to `MERGEPOINT_READY_FD`.
+    `digest` changes exactly when running processes are no longer what is wanted.
     """
 
     name: str
     digest: str
     argv: tuple[str, ...]
-    endpoint: Literal["unix", "tcp"]
+    endpoint: Literal["unix", "tcp", "none"]
     env: Mapping[str, str]
     cwd: Path
     processes: int = 1
@@ -79,6 +91,14 @@ class AppSpec:
     """Where its program lies; development restarts the app when something changes there."""
     sources: str = ""
     """A digest of the files in `watch`; a reload rolls what has another one."""
+    role: Role = Role.APP
+    of: str = ""
+    """The app whose tasks these processes run; it is rolled together with them."""
+
+    @property
+    def is_routed(self) -> bool:
+        """Tell whether the edge sends requests to these processes."""
+        return self.endpoint != "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Rule:   the listeners stay open here whatever the edge does: a crash costs what 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import resource
@@ -18,6 +17,7 @@ from mergepoint.supervisor import pool as pools
 from mergepoint.supervisor.contract import EdgeDoor, Json
 from mergepoint.supervisor.plan import Drain
 from mergepoint.supervisor.publish import Publisher
+from mergepoint.supervisor.ready import VARIABLE, read_ready
 from mergepoint.supervisor.report import Step
 from mergepoint.supervisor.running import EDGE, Running
 from mergepoint.supervisor.spawn import Child, Launch, SpawnRefused, spawn
@@ -25,7 +25,6 @@ from mergepoint.supervisor.workers import Workers
 
 READY_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
-READY_BYTES_MAX = 64
 
 
 class EdgeProcesses:
@@ -56,7 +55,7 @@ class EdgeProcesses:
         running.children[key] = child
         running.spawn_task(self.watch(key, child))
         try:
-            await _read_ready(ready_read)
+            await read_ready(ready_read, READY_TIMEOUT_S)
             await self.connected(key)
         except (MergepointError, OSError, TimeoutError, EOFError) as error:
             # An edge that ended says why on its own; one that hangs is told about here.
@@ -133,7 +132,7 @@ class EdgeProcesses:
             "LISTEN_FDNAMES": ":".join(names),
             "MERGEPOINT_EDGE_SNAPSHOT": str(self._publisher.write()),
             "MERGEPOINT_EDGE_CONTROL": self.control_path(key),
-            "MERGEPOINT_READY_FD": str(3 + len(fds)),
+            VARIABLE: str(3 + len(fds)),
         }
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         return Launch(
@@ -148,19 +147,3 @@ class EdgeProcesses:
         failure = Failure(str(error), "", "mergepoint doctor")
         running.tell(Step.FAILED, EDGE, 0, failure.reason, failure.next)
         running.change(EDGE, partial(pools.exited, key=key, now=running.now, failure=failure))
-
-
-async def _read_ready(fd: int) -> None:
-    """Wait for READY on the pipe; raise `EOFError` when the edge ends first."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=READY_BYTES_MAX)
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0)
-    )
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            line = await reader.readline()
-    finally:
-        transport.close()
-    if line.strip() != b"READY":
-        raise EOFError("it ended before it was ready")

@@ -88,7 +88,7 @@ async def ask(address: str, path: str, headers: Mapping[str, str], timeout_s: fl
     writer = None
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await _connect(address)
+            reader, writer = await dial(address)
             return await _exchange(reader, writer, path, headers)
     except TimeoutError as error:
         raise Unanswered(f"GET {path}: no answer within {timeout_s:g} s") from error
@@ -99,7 +99,8 @@ async def ask(address: str, path: str, headers: Mapping[str, str], timeout_s: fl
             writer.close()
 
 
-async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def dial(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to a worker's address; raises `OSError`."""
     if address.startswith("unix:"):
         return await asyncio.open_unix_connection(address.removeprefix("unix:"))
     host, _, port = address.removeprefix("tcp:").rpartition(":")

@@ -58,14 +58,14 @@ class Publisher:
     def _essence(self) -> str:
         running = self._running
         return repr((
-            endpoints(running.apps), failures(running.apps, running.wanted.failures),
-            canary_share(running.apps),
+            endpoints(running.routed), failures(running.routed, running.wanted.failures),
+            canary_share(running.routed),
         ))  # fmt: skip
 
     def _compile(self) -> Json:
         running = self._running
         running.generation += 1
-        known = {name: pool for name, pool in running.apps.items() if not pool.ending}
+        known = {name: pool for name, pool in running.routed.items() if not pool.ending}
         return running.compile(
             endpoints(known), failures(known, running.wanted.failures), running.generation,
             canary_share(known),

@@ -40,6 +40,7 @@ from mergepoint.supervisor.pool import Phase, Pool
 from mergepoint.supervisor.publish import Publisher
 from mergepoint.supervisor.report import Reporter, Step
 from mergepoint.supervisor.running import EDGE, Running, edge_spec
+from mergepoint.supervisor.services import to_end, waits_for_hub
 from mergepoint.supervisor.sockets import from_systemd, take
 from mergepoint.supervisor.verbs import Verbs
 from mergepoint.supervisor.watch import Watcher
@@ -238,6 +239,8 @@ class Supervisor:
         """
         if name == EDGE:
             return 1
+        if waits_for_hub(self._running.apps, name):
+            return 0
         starting = {
             app: sum(p.phase is Phase.STARTING for p in pool.processes)
             for app, pool in self._running.apps.items()
@@ -245,7 +248,7 @@ class Supervisor:
         return max(BOOTS_MAX - sum(starting.values()), 1 - starting[name])
 
     def _stopped(self) -> bool:
-        """Let the edge finish first, then the workers; tell whether everything has ended."""
+        """Let the edge finish first, then apps, then services; tell whether all have ended."""
         running = self._running
         if self._now:
             for child in running.children.values():
@@ -254,9 +257,8 @@ class Supervisor:
         if not running.pools[EDGE].ending:
             running.change(EDGE, end)
         if self._now or not running.pools[EDGE].processes:
-            for name, pool in running.apps.items():
-                if not pool.ending:
-                    running.change(name, end)
+            for name in to_end(running.apps, now=self._now):
+                running.change(name, end)
         return not running.children and not any(p.processes for p in running.pools.values())
 
     async def _sleep(self) -> None:

@@ -117,8 +117,13 @@ class Running:
 
     @property
     def apps(self) -> dict[str, Pool]:
-        """Return the pools of apps, without the edge."""
+        """Return the pools of apps and services, without the edge."""
         return {name: pool for name, pool in self.pools.items() if name != EDGE}
+
+    @property
+    def routed(self) -> dict[str, Pool]:
+        """Return the pools the edge sends requests to."""
+        return {name: pool for name, pool in self.apps.items() if pool.spec.is_routed}
 
     @property
     def now(self) -> float:

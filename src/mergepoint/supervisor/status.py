@@ -10,8 +10,10 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from mergepoint.supervisor.contract import Role
 from mergepoint.supervisor.pool import Pool, Process
 from mergepoint.supervisor.running import EDGE, Running
+from mergepoint.supervisor.services import shown
 from mergepoint.supervisor.states import app_state, slot_state
 
 Json = dict[str, Any]
@@ -19,7 +21,7 @@ Json = dict[str, Any]
 
 def status(running: Running) -> Json:
     """Return the whole status document."""
-    apps: Json = {name: _app(running, pool) for name, pool in running.apps.items()}
+    apps, services = _apps(running), _services(running)
     for name, failure in running.wanted.failures.items():
         apps.setdefault(
             name, {"state": "failed", "wanted": 0, "slots": [], "failure": asdict(failure)}
@@ -32,6 +34,21 @@ def status(running: Running) -> Json:
         "listeners": {name: listener.bound for name, listener in running.listeners.items()},
         "edge": _edge(running),
         "apps": apps,
+        "services": services,
+    }
+
+
+def _apps(running: Running) -> Json:
+    pools = running.apps.items()
+    return {name: _app(running, pool) for name, pool in pools if pool.spec.role is Role.APP}
+
+
+def _services(running: Running) -> Json:
+    """Return what runs beside the apps: the hub, the gateway, and workers that run tasks."""
+    return {
+        shown(name): {"role": str(pool.spec.role), "of": pool.spec.of, **_app(running, pool)}
+        for name, pool in running.apps.items()
+        if pool.spec.role is not Role.APP
     }
 
 

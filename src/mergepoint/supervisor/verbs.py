@@ -13,12 +13,13 @@ from typing import Any
 
 from mergepoint import __version__
 from mergepoint.core.errors import MergepointError
-from mergepoint.supervisor import change
+from mergepoint.supervisor import change, figures
 from mergepoint.supervisor.judge import canary_s_max
 from mergepoint.supervisor.pool import Canary, Phase, Pool
 from mergepoint.supervisor.publish import Publisher
 from mergepoint.supervisor.report import Progress
 from mergepoint.supervisor.running import EDGE, Running, edge_spec
+from mergepoint.supervisor.services import meant, shown, together
 from mergepoint.supervisor.status import status
 
 Json = dict[str, Any]
@@ -57,7 +58,7 @@ class Verbs:
         self._by_name: dict[str, Callable[[Json, Emit], Coroutine[Any, Any, Json]]] = {
             "status": self.status, "reload": self.reload, "restart": self.restart,
             "scale": self.scale, "logs": self.logs, "inflight": self.inflight,
-            "metrics": self.metrics, "stop": self.stop, "ping": self.ping,
+            "metrics": self.metrics, "figures": self.figures, "stop": self.stop, "ping": self.ping,
         }  # fmt: skip
 
     async def handle(self, verb: str, arguments: Json, emit: Emit) -> Json:
@@ -77,7 +78,7 @@ class Verbs:
 
     async def reload(self, arguments: Json, emit: Emit) -> Json:
         """Read the manifest again and roll what changed, or the named apps; end when it serves."""
-        names = _names(arguments)
+        names = together(self._running.apps, self._meant(arguments))
         for name in names:
             change.known(self._running, name)
         canary = _canary(arguments)
@@ -87,7 +88,8 @@ class Verbs:
             changed = sorted({*changed, *change.restart(self._running, chosen, canary)})
         await self._rolled(changed, emit, canary)
         removed = {name for name in changed if name not in self._running.wanted.apps}
-        return {"rolled": sorted(set(changed) - removed), "removed": sorted(removed)}
+        rolled = sorted(map(shown, set(changed) - removed))
+        return {"rolled": rolled, "removed": sorted(map(shown, removed))}
 
     async def restart(self, arguments: Json, emit: Emit) -> Json:
         """Roll every slot of the named apps, or of all; with `edge`, replace the edge instead."""
@@ -96,9 +98,13 @@ class Verbs:
             await self._rolled([EDGE], emit, None)
             return {"rolled": ["edge"]}
         await change.look(self._running)
-        names = change.restart(self._running, _names(arguments))
+        names = change.restart(self._running, self._meant(arguments))
         await self._rolled(names, emit, None)
-        return {"rolled": sorted(names)}
+        return {"rolled": sorted(map(shown, names))}
+
+    def _meant(self, arguments: Json) -> list[str]:
+        """Return the pools a command names; `hub` is the service of that name."""
+        return [meant(self._running.apps, name) for name in _names(arguments)]
 
     async def scale(self, arguments: Json, emit: Emit) -> Json:
         """Set the number of slots and wait until they serve."""
@@ -135,6 +141,13 @@ class Verbs:
         """Pass on the newest edge's metrics."""
         doors = list(self._running.doors.values())
         return {"text": await doors[-1].metrics() if doors else ""}
+
+    async def figures(self, arguments: Json, _emit: Emit) -> Json:
+        """Ask Python workers for the CPU and wall seconds of their routes."""
+        names = _names(arguments)
+        for name in names:
+            change.known(self._running, name)
+        return {"apps": await figures.collect(self._running, names)}
 
     async def stop(self, arguments: Json, emit: Emit) -> Json:
         """Stop the site and answer when everything has ended."""
@@ -198,7 +211,7 @@ class Verbs:
                 continue
             where = f" ({failure.where})" if failure.where else ""
             kept = "; the old release keeps serving" if _is_serving(pool) else ""
-            raise ReleaseRefused(f"{name}: {failure.reason}{where}{kept}", next=failure.next)
+            raise ReleaseRefused(f"{shown(name)}: {failure.reason}{where}{kept}", next=failure.next)
 
 
 def _is_serving(pool: Pool) -> bool:

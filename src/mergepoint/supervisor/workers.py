@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,19 +18,24 @@ from mergepoint.core.endpoints import Failure
 from mergepoint.core.errors import MergepointError
 from mergepoint.supervisor import pool as pools
 from mergepoint.supervisor.cgroup import Groups, find
-from mergepoint.supervisor.contract import AppSpec
+from mergepoint.supervisor.contract import AppSpec, Role
+from mergepoint.supervisor.launch import FD_FIRST
 from mergepoint.supervisor.limits import OOM_SCORE_ADJ, niceness, rlimits
 from mergepoint.supervisor.places import socket_dir
 from mergepoint.supervisor.plan import Drain, Kill, Start, Stop
 from mergepoint.supervisor.probe import prove
 from mergepoint.supervisor.publish import Publisher
+from mergepoint.supervisor.ready import VARIABLE, read_ready
 from mergepoint.supervisor.report import Step
 from mergepoint.supervisor.running import Running
+from mergepoint.supervisor.services import shown
 from mergepoint.supervisor.sockets import free_tcp_port
 from mergepoint.supervisor.spawn import Child, Launch, SpawnRefused, spawn
 
 SPOOL_WAIT_S = 0.05
 LATE_LOOKS_MAX = 100
+END_S = 2.0
+"""How long a process may take to end after it closed its readiness pipe."""
 PERSONAL = {"HOME", "TMPDIR"}
 """Variables of ours that mean nothing to an app with its own user; it gets its own HOME."""
 
@@ -43,7 +49,12 @@ class Workers:
         self._groups: Groups | None = None
 
     def address(self, spec: AppSpec, slot: int, key: int) -> str:
-        """Return the address of a new process; new for every process, so that none is mistaken."""
+        """Return the address of a new process; new for every process, so that none is mistaken.
+
+        Empty for a process without a route.
+        """
+        if not spec.is_routed:
+            return ""
         if spec.endpoint == "tcp":
             return f"tcp:127.0.0.1:{free_tcp_port()}"
         return f"unix:{self._socket_dir(spec)}/{spec.name}.{slot}.g{key}.sock"
@@ -57,20 +68,32 @@ class Workers:
         spec = running.pools[app].spec_of(start.release)
         began = running.now
         running.tell(Step.STARTING, app, start.slot)
+        pipe = None if spec.is_routed else os.pipe()
         try:
-            child = await spawn(self._launch(spec, start.slot, key, process.address))
+            fds = (pipe[1],) if pipe else ()
+            child = await spawn(self._launch(spec, start.slot, key, process.address, fds))
         except (SpawnRefused, OSError) as error:
+            if pipe:
+                os.close(pipe[0])
             self._not_started(spec, start.slot, key, error)
             return
+        finally:
+            if pipe:
+                os.close(pipe[1])
         if self._process(app, key) is None:
             # It was given up while it was on its way.
             child.kill_group()
+            if pipe:
+                os.close(pipe[0])
             return
         running.children[key] = child
         running.wake.set()
         running.spawn_task(self.watch(app, start.slot, key, child))
         settle_s = spec.probe.settle_s if start.pilot else 0.0
-        failure = await self._proven(child, process.address, spec, settle_s)
+        if pipe:
+            failure = await self._said_ready(child, pipe[0], spec, settle_s)
+        else:
+            failure = await self._proven(child, process.address, spec, settle_s)
         if child.exited.is_set():
             return
         if failure is None:
@@ -116,6 +139,8 @@ class Workers:
 
     async def unused(self, address: str, drain_s: float) -> None:
         """Return when every edge has the present snapshot and holds no request on the address."""
+        if not address:
+            return
         await self._publisher.settled()
         doors = list(self._running.doors)
         await asyncio.gather(*(self._await_drained(key, address, drain_s) for key in doors))
@@ -166,24 +191,49 @@ class Workers:
             probing.cancel()
             exiting.cancel()
 
-    def _launch(self, spec: AppSpec, slot: int, key: int, address: str) -> Launch:
+    async def _said_ready(
+        self, child: Child, fd: int, spec: AppSpec, settle_s: float
+    ) -> Failure | None:
+        """Wait for the word of a process without a route; it must still live `settle_s` later."""
+        try:
+            await read_ready(fd, spec.probe.timeout_s)
+        except TimeoutError:
+            return Failure(f"it was not ready within {spec.probe.timeout_s:g} s")
+        except EOFError:
+            # Its end says more than the end of its pipe, and is on its way.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await child.exited.wait()
+            return Failure("it closed its pipe without being ready")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settle_s):
+                await child.exited.wait()
+        return None
+
+    def _launch(
+        self, spec: AppSpec, slot: int, key: int, address: str, fds: Sequence[int] = ()
+    ) -> Launch:
         kind, _, where = address.partition(":")
         port = where.rpartition(":")[2] if kind == "tcp" else ""
         places = {"{socket}": where if kind == "unix" else "", "{port}": port, "{slot}": str(slot)}
         env = inherited(self._running.wanted.environment, spec.user)
         env |= {name: filled(value, places) for name, value in spec.env.items()}
-        env |= {"MERGEPOINT_APP": spec.name, "MERGEPOINT_SLOT": str(slot)}
+        env |= {"MERGEPOINT_APP": spec.of or shown(spec.name), "MERGEPOINT_SLOT": str(slot)}
         if kind == "unix":
             env["MERGEPOINT_SOCKET"] = where
-        else:
+        elif kind == "tcp":
             env |= {"PORT": port, "HOST": "127.0.0.1"}
+        if fds:
+            env[VARIABLE] = str(FD_FIRST)
         group = self._group(spec, slot)
+        # What serves every other process goes before them, on the CPU and when memory runs out.
+        serves = spec.role in {Role.HUB, Role.GATEWAY}
         return Launch(
             tuple(filled(value, places) for value in spec.argv), env, spec.cwd,
             self._running.logs.open(spec.name, slot, key), user=spec.user, group=spec.group,
             rlimits=rlimits(spec.limits), cgroup=group,
             nice=0 if group else niceness(spec.limits.cpu_share),
-            batch=True, oom_score_adj=OOM_SCORE_ADJ,
+            batch=not serves, oom_score_adj=0 if serves else OOM_SCORE_ADJ, fds=fds,
         )  # fmt: skip
 
     def _group(self, spec: AppSpec, slot: int) -> str:
@@ -211,13 +261,13 @@ class Workers:
     def _not_started(self, spec: AppSpec, slot: int, key: int, error: Exception) -> None:
         running = self._running
         running.logs.finish(key)
-        failure = Failure(str(error), "", f"mergepoint config show apps.{spec.name}")
+        failure = Failure(str(error), "", f"mergepoint config show apps.{spec.of or spec.name}")
         running.tell(Step.FAILED, spec.name, slot, failure.reason, failure.next)
         running.change(spec.name, partial(pools.exited, key=key, now=running.now, failure=failure))
 
     def _why(self, app: str, slot: int, key: int, child: Child) -> Failure:
         """Return why a process ended: its own words if it had any, else how and its last line."""
-        next_step = f"mergepoint logs {app}"
+        next_step = f"mergepoint logs {shown(app)}"
         if told := self._running.logs.failure_line(app, slot, key):
             return Failure(
                 told.get("reason", child.status),
@@ -230,7 +280,7 @@ class Workers:
     def _with_words(self, failure: Failure, app: str, slot: int, key: int) -> Failure:
         words = self._running.logs.last_words(app, slot, key)
         reason = f"{failure.reason}; it last said: {words}" if words else failure.reason
-        return Failure(reason, failure.where, failure.next or f"mergepoint logs {app}")
+        return Failure(reason, failure.where, failure.next or f"mergepoint logs {shown(app)}")
 
 
 def inherited(environment: Mapping[str, str], user: str | None) -> dict[str, str]:
