@@ -1,0 +1,1 @@
+"""Sites in a test: a bus in memory, time that is moved, faults that are asked for."""
