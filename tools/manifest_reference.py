@@ -22,6 +22,7 @@ from mergepoint.manifest.tables.amounts import size_text
 from mergepoint.manifest.tables.app import KINDS, AppTable
 from mergepoint.manifest.tables.bus import BusTable, ScheduleTable, SubscriptionTable
 from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
+from mergepoint.manifest.tables.mail import MailTable
 from mergepoint.manifest.tables.manifest import ManifestTable, ProfileTable
 from mergepoint.manifest.tables.parts import MemberTable
 from mergepoint.manifest.tables.site import CertificateTable, ListenTable, SiteTable
@@ -140,7 +141,9 @@ def reference() -> str:
     parts += ["\n## `[apps.NAME]`\n", *apps()]
     parts += ["\n## `[identity]`\n", IDENTITY, *table(IdentityTable)]
     parts += ["\n### `[identity.oidc.NAME]`\n", f"{described(IdentityTable, 'oidc')}\n"]
-    parts += [*table(OidcTable), "\n## `[roles.NAME]`\n", ROLES, *table(RoleTable)]
+    parts += [*table(OidcTable), "\n### `[identity.mail]`\n"]
+    parts += [f"{described(IdentityTable, 'mail')}\n", *table(MailTable)]
+    parts += ["\n## `[roles.NAME]`\n", ROLES, *table(RoleTable)]
     parts += ["\n## `[bus]`\n", BUS, *table(BusTable)]
     parts += ["\n## `[[subscriptions]]`\n", SUBSCRIPTIONS, *table(SubscriptionTable)]
     parts += ["\n## `[[schedules]]`\n", SCHEDULES, *table(ScheduleTable)]

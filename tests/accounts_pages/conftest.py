@@ -144,7 +144,7 @@ def raised(tmp_path: Path, delivered: list[str]) -> Iterator[Raise]:
         clock = MovedClock()
         accounts = open_accounts(settings, clock)
         opened.append(accounts)
-        app = assembled(accounts, lambda *told: delivered.append(told[3]))
+        app = assembled(accounts, lambda letter, _by: delivered.append(letter.link.url))
         return House(settings, clock, accounts, app)
 
     yield build

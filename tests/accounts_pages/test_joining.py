@@ -12,6 +12,7 @@ from mergepoint.identity.accounts.application import assembled
 from mergepoint.identity.accounts.caller import Caller
 from mergepoint.identity.accounts.config import Register
 from mergepoint.identity.accounts.service.links import Purpose
+from mergepoint.identity.accounts.service.mailer import Letter
 
 PASSWORD = "seven pears on a wall"
 NEW = "nine plums under the hedge"
@@ -161,14 +162,16 @@ def test_who_forgot_a_password_is_told_to_the_operator_and_the_link_is_not(house
 
 
 def test_a_link_is_delivered_with_its_purpose_and_to_whom(house) -> None:  # type: ignore[no-untyped-def]
-    sent: list[tuple[str, ...]] = []
-    house.app = assembled(house.accounts, lambda *told: sent.append(told))
-    house.person("rosa", email="rosa@orchard.example")
+    sent: list[Letter] = []
+    house.app = assembled(house.accounts, lambda letter, _by: sent.append(letter))
+    house.person("rosa", email="rosa@orchard.example", lang="de")
     house.browser().post("/forgot", {"user": "rosa"})
 
-    [(purpose, user, email, link)] = sent
-    assert (purpose, user, email) == (Purpose.RESET, "rosa", "rosa@orchard.example")
-    assert re.fullmatch(r"http://localhost:8000/-/accounts/link/[\w-]{43}", link)
+    [letter] = sent
+    told = (letter.link.info.purpose, letter.user, letter.email, letter.lang)
+    assert told == (Purpose.RESET, "rosa", "rosa@orchard.example", "de")
+    assert re.fullmatch(r"http://localhost:8000/-/accounts/link/[\w-]{43}", letter.link.url)
+    assert letter.link.secret not in repr(letter)
 
 
 def test_a_reset_link_is_no_way_around_the_second_factor(house, passed_on) -> None:  # type: ignore[no-untyped-def]

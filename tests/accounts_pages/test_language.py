@@ -12,7 +12,7 @@ from mergepoint.identity.accounts.pages import language
 
 PAGES = Path(language.__file__).parent
 USED = re.compile(r"""\b(?:t|say|message|fail)\(\s*(?:"[a-z_]*",\s*)?"([a-z_]+\.[a-z_]+)"[,)]""")
-BUILT = ("said.", "error.password_", "factor.", "state.", "first.", "invite.", "register.")
+BUILT = ("mail.", "said.", "error.password_", "factor.", "state.", "first.", "invite.", "register.")
 
 
 def placeholders(text: str) -> set[str]:

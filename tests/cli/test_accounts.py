@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mergepoint_testkit.peers import free_port
 
 from mergepoint.core.errors import Exit
 
@@ -91,6 +92,24 @@ def test_a_link_is_alone_on_stdout(cli: Any, ada: None) -> None:
         ran = cli(*arguments)
         assert ran.out.startswith("http://127.0.0.1:8000/-/accounts/link/")
         assert len(ran.out.split()) == 1
+
+
+def test_a_link_that_cannot_be_sent_is_printed_before_the_error(
+    cli: Any, ada: None, accounts_site: Path
+) -> None:
+    without = cli("users", "passwd", "ada", "--send")
+    accounts_site.write_text(
+        accounts_site.read_text()
+        + f'\n[identity.mail]\nsmtp = "smtp+plain://127.0.0.1:{free_port()}"\n'
+        + 'sender = "accounts@example.org"\n'
+    )
+    refused = cli("users", "invite", "--email", "b@x.org", "--send")
+
+    assert "next: add [identity.mail]" in without.err
+    assert "ConnectionRefusedError" in refused.err
+    for ran in (without, refused):
+        assert ran.code == Exit.FAILED
+        assert ran.out.startswith("http://127.0.0.1:8000/-/accounts/link/")
 
 
 def test_no_command_takes_a_password_as_an_argument(cli: Any, ada: None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mergepoint.core.errors import ManifestRefused
+from mergepoint.identity.accounts.from_site import site_settings
 from mergepoint.manifest.load import inspect
 from mergepoint.manifest.resolve_identity import derived_url
 from mergepoint.manifest.settings import list_settings
@@ -278,3 +279,44 @@ def test_every_error_of_identity_is_told_at_once(load: Load) -> None:
         load(f'[identity]\nregister = "x"\nat = "/"\n{APP}require = "role:x"\ncookies = "no"\n')
 
     assert [problem.line for problem in refused.value.problems] == [2, 3, 6, 7]
+
+
+MAIL = """
+[identity.mail]
+smtp = "smtp://acme%40site@mail.example.org"
+sender = "Acme <accounts@example.org>"
+password = "env:SMTP_PASSWORD"
+ca = "ca.pem"
+timeout_s = "20s"
+"""
+
+
+def test_mail_reaches_accounts_as_it_was_written(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    site = load(f"[identity]\n{MAIL}{APP}", environ={"SMTP_PASSWORD": "hunter2"})
+    assert site.identity is not None and site.identity.mail is not None
+    mail = site_settings(site).mail
+
+    assert mail is not None
+    assert (mail.host, mail.port, mail.security.value) == ("mail.example.org", 587, "starttls")
+    assert (mail.user, mail.password, mail.ca) == ("acme@site", "hunter2", f"{tmp_path}/ca.pem")
+    assert (mail.timeout_s, mail.queue_max, mail.attempts_max) == (20.0, 100, 5)
+    assert "hunter2" not in repr(site) + repr(mail)
+
+
+def test_a_site_that_says_nothing_of_mail_sends_none(load: Load) -> None:
+    site = load(f"[identity]\n{APP}")
+
+    assert site.identity is not None and site.identity.mail is None
+    assert site_settings(site).mail is None
+
+
+def test_the_password_at_the_mail_server_is_shown_by_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "mergepoint.toml").write_text(f"[identity]\n{MAIL}{APP}")
+    environ = {"PATH": "/usr/bin:/bin", "SMTP_PASSWORD": "hunter2"}
+    loaded = inspect(tmp_path / "mergepoint.toml", profile="development", environ=environ)
+    rows = {row.path: row.value for row in list_settings(loaded)}
+
+    assert rows["identity.mail.password"] == '"env:SMTP_PASSWORD"'
+    assert rows["identity.mail.queue_max"] == "100"
+    assert "hunter2" not in str(rows)

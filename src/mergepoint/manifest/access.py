@@ -117,6 +117,33 @@ class Oidc:
     origin: Origin
 
 
+class MailSecurity(StrEnum):
+    """How the way to a mail server is kept from being read."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Who takes letters to people, and how patiently; files are absolute, empty where not given."""
+
+    host: str
+    port: int
+    security: MailSecurity
+    user: str
+    password: SecretText
+    password_file: str
+    sender: str
+    ca: str
+    timeout_s: float
+    queue_max: int
+    attempts_max: int
+    retry_s: float
+    origin: Origin
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """How people prove who they are; `mount` is where the accounts app answers on every host."""
@@ -138,6 +165,8 @@ class Identity:
     """An absolute file, ``module:callable``, or empty: nothing is looked up."""
     require: tuple[str, ...]
     oidc: tuple[Oidc, ...]
+    mail: Mail | None
+    """None: the site sends no mail."""
     origin: Origin
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each written key below [identity] stands."""

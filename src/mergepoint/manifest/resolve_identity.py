@@ -17,6 +17,7 @@ from mergepoint.manifest.access import (
     Cookies,
     Guard,
     Identity,
+    Mail,
     Oidc,
     Register,
     Role,
@@ -27,14 +28,9 @@ from mergepoint.manifest.origin import Origin
 from mergepoint.manifest.resolve_app import placed
 from mergepoint.manifest.site import App, Kind, Listener, Mode, Mount, Processes
 from mergepoint.manifest.tables.app import AppTable
-from mergepoint.manifest.tables.forms import parse_target
-from mergepoint.manifest.tables.identity import (
-    ENV,
-    IdentityTable,
-    OidcTable,
-    RoleTable,
-    is_reference,
-)
+from mergepoint.manifest.tables.forms import ENV, is_reference, parse_target
+from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
+from mergepoint.manifest.tables.mail import MailTable, parse_smtp
 
 ACCOUNTS_TARGET = "mergepoint.identity.accounts.application:application"
 ACCOUNTS_THREADS = 4
@@ -81,6 +77,7 @@ def resolve_identity(
             _oidc(name, entry, variables, origins.get(f"oidc.{name}", origin))
             for name, entry in table.oidc.items()
         ),
+        mail=_mail(table.mail, directory, variables, origins.get("mail", origin)),
         origin=origin,
         origins=origins,
     )
@@ -112,6 +109,33 @@ def _breached(written: str, directory: Path) -> str:
     if not written or is_callable_form(written):
         return written
     return str(placed(directory, written))
+
+
+def _mail(
+    table: MailTable | None, directory: Path, variables: Mapping[str, str], origin: Origin
+) -> Mail | None:
+    if table is None:
+        return None
+    server = parse_smtp(table.smtp)
+    password_file, ca = (
+        str(placed(directory, written)) if written else ""
+        for written in (table.password_file, table.ca)
+    )
+    return Mail(
+        host=server.host,
+        port=server.port,
+        security=server.security,
+        user=server.user,
+        password=secret_text(table.password or "", variables),
+        password_file=password_file,
+        sender=table.sender,
+        ca=ca,
+        timeout_s=table.timeout_s,
+        queue_max=table.queue_max,
+        attempts_max=table.attempts_max,
+        retry_s=table.retry_s,
+        origin=origin,
+    )
 
 
 def _oidc(name: str, table: OidcTable, variables: Mapping[str, str], origin: Origin) -> Oidc:

@@ -45,12 +45,13 @@ def quoted(text: str) -> str:
 def is_secret(path: KeyPath) -> bool:
     """Tell whether a value at `path` may be a secret.
 
-    Such are a variable with a secret-looking name, the secret of a provider and the database of
-    accounts; of these two the name of a variable, ``env:NAME``, may be shown.
+    Such are a variable with a secret-looking name, the secret of a provider, the password at a
+    mail server and the database of accounts; of these three the name of a variable, ``env:NAME``,
+    may be shown.
     """
     names = [part for part in path if isinstance(part, str)]
     if names[:1] == ["identity"]:
-        return names[-1] == "client_secret" or names[1:] == ["database"]
+        return names[-1] == "client_secret" or names[1:] in (["database"], ["mail", "password"])
     return "env" in names[:-1] and _SECRET_NAME.search(names[-1]) is not None
 
 

@@ -14,6 +14,8 @@ import click
 from mergepoint.cli.invocation import common_options, json_option
 
 if TYPE_CHECKING:
+    from mergepoint.identity.accounts.caller import Caller
+    from mergepoint.identity.accounts.service.accounts import Accounts
     from mergepoint.identity.accounts.service.links import IssuedLink
     from mergepoint.identity.accounts.service.person import Person
 
@@ -163,9 +165,10 @@ def delete(user: str, yes: bool) -> None:
 @command.command()
 @click.argument("user")
 @click.option("--link", is_flag=True, help="Print a link for setting it, ask for none.")
+@click.option("--send", is_flag=True, help="Send them that link, and print it only if that fails.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 @common_options
-def passwd(user: str, link: bool, password_stdin: bool) -> None:
+def passwd(user: str, link: bool, send: bool, password_stdin: bool) -> None:
     """Set the password of USER; every session of theirs ends."""
     from mergepoint.cli.accounts import ask_password, person_named, site_accounts
     from mergepoint.cli.invocation import invocation
@@ -173,8 +176,9 @@ def passwd(user: str, link: bool, password_stdin: bool) -> None:
 
     with site_accounts(invocation()) as (accounts, by):
         person = person_named(accounts, user)
-        if link:
-            _show_link(accounts.joining.reset_link(person.sub, by))
+        if link or send:
+            issued = accounts.joining.reset_link(person.sub, by)
+            _pass_on(accounts, by, issued, person.email, person, send=send)
             return
         instead = f"mergepoint users passwd {user} --link"
         password = ask_password(from_stdin=password_stdin, instead=instead)
@@ -216,14 +220,16 @@ def roles(user: str, roles: tuple[str, ...], nothing: bool) -> None:
 @click.option("--email", default="", metavar="ADDRESS", help="Whom it is for.")
 @click.option("--role", "roles", multiple=True, metavar="ROLE", help="A role; again for more.")
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group; again for more.")
+@click.option("--send", is_flag=True, help="Send the link there, and print it only if that fails.")
 @common_options
-def invite(email: str, roles: tuple[str, ...], groups: tuple[str, ...]) -> None:
+def invite(email: str, roles: tuple[str, ...], groups: tuple[str, ...], send: bool) -> None:
     """Print a link with which one person makes an account."""
     from mergepoint.cli.accounts import site_accounts
     from mergepoint.cli.invocation import invocation
 
     with site_accounts(invocation()) as (accounts, by):
-        _show_link(accounts.joining.invite(by, email=email, roles=roles, groups=groups))
+        issued = accounts.joining.invite(by, email=email, roles=roles, groups=groups)
+        _pass_on(accounts, by, issued, email, None, send=send)
 
 
 def _each(users: tuple[str, ...], verb: str, said: str) -> None:
@@ -238,6 +244,33 @@ def _each(users: tuple[str, ...], verb: str, said: str) -> None:
         for person in people:
             act(person.sub, by)
             data(f"{person.user}: {said}")
+
+
+def _pass_on(
+    accounts: Accounts,
+    by: Caller,
+    issued: IssuedLink,
+    email: str,
+    person: Person | None,
+    *,
+    send: bool,
+) -> None:
+    """Print a link, or send it; one that could not be sent is printed before the error."""
+    from mergepoint.cli.output import data
+    from mergepoint.identity.accounts.pages.letters import send_now
+    from mergepoint.identity.accounts.service.mailer import Letter
+    from mergepoint.identity.accounts.service.smtp import MailFailed
+
+    if not send:
+        _show_link(issued)
+        return
+    user, lang = (person.user, person.lang) if person else ("", "")
+    try:
+        send_now(accounts, Letter(issued, email, user, lang), by)
+    except MailFailed:
+        _show_link(issued)
+        raise
+    data(f"sent to {email}")
 
 
 def _show_link(issued: IssuedLink) -> None:

@@ -6,6 +6,7 @@ Rule:   the only reader of the environment here; starts while its database is aw
 
 from __future__ import annotations
 
+import atexit
 import getpass
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.identity.accounts import edge_calls, pages
 from mergepoint.identity.accounts.caller import console
 from mergepoint.identity.accounts.config import AccountsSettings, read
-from mergepoint.identity.accounts.pages.door import Deliver, tell_operator
+from mergepoint.identity.accounts.pages.letters import Deliver, by_mail, tell_operator
 from mergepoint.identity.accounts.service.accounts import Accounts, open_accounts
 from mergepoint.identity.accounts.store.errors import StoreLost
 
@@ -35,11 +36,19 @@ def application(environ: Mapping[str, str] | None = None, clock: Clock | None = 
     accounts.passwords.warm()
     with suppress(StoreLost):
         accounts.store.prepare()
+    if accounts.mailer is not None:
+        atexit.register(accounts.mailer.stop)
     return assembled(accounts)
 
 
-def assembled(accounts: Accounts, deliver: Deliver = tell_operator) -> Flask:
-    """Return the app over accounts that are open already; `deliver` takes links to people."""
+def assembled(accounts: Accounts, deliver: Deliver | None = None) -> Flask:
+    """Return the app over accounts that are open already.
+
+    `deliver` takes links to people; None: by mail where the site sends any, else by the operator.
+    """
+    if deliver is None:
+        mailer, settings = accounts.mailer, accounts.settings
+        deliver = by_mail(mailer, settings, accounts.clock) if mailer else tell_operator
     app = Flask("mergepoint.identity.accounts", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.extensions["mergepoint.accounts"] = accounts

@@ -87,6 +87,39 @@ class Provider:
     """Make an account for somebody who comes from here for the first time."""
 
 
+class MailSecurity(StrEnum):
+    """How the way to the mail server is kept from being read; NONE on this machine alone."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The server that takes letters to people, and how patiently it is asked."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    sender: Annotated[str, Field(min_length=3)]
+    """``Acme <accounts@example.org>``."""
+    security: MailSecurity = MailSecurity.STARTTLS
+    user: str = ""
+    password: str = field(default="", repr=False)
+    password_file: str = ""
+    """An absolute file with the password, read again for every letter."""
+    ca: str = ""
+    """An absolute file of certificates to trust; empty: the system's."""
+    timeout_s: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10.0
+    """For the whole of one letter."""
+    queue_max: Annotated[int, Field(ge=1, le=10_000)] = 100
+    attempts_max: Annotated[int, Field(ge=1, le=20)] = 5
+    retry_s: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 30.0
+    """Before the second try; doubles with each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsSettings:
     """Everything the accounts app knows about its site; seconds and bytes are in the names."""
@@ -131,6 +164,8 @@ class AccountsSettings:
     argon2: Argon2Cost = Argon2Cost()
     hashes_at_once_max: Annotated[int, Field(ge=1, le=64)] = 2
     providers: tuple[Provider, ...] = ()
+    mail: Mail | None = None
+    """None: no mail is sent; administrators pass links on."""
     roles: Mapping[Name, tuple[str, ...]] = field(default_factory=lambda: {"admin": (ALL,)})
     """Role to permissions, flattened: what a role includes is already in it."""
 
@@ -210,6 +245,9 @@ def _places(s: AccountsSettings) -> list[str]:
         wrong.append("database: must be sqlite:////absolute/path or postgresql://...")
     if not _is_origin(s.public_url):
         wrong.append("public_url: must be http(s)://host[:port] without a path")
+    plain = s.mail is not None and s.mail.security is MailSecurity.NONE
+    if s.mail is not None and plain and not _is_loopback(s.mail.host):
+        wrong.append("mail.security: 'none' is for this machine alone")
     if s.breached.startswith("/"):
         if not Path(s.breached).is_file():
             wrong.append("breached: there is no such file")

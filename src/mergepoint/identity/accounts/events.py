@@ -45,4 +45,8 @@ class Event(StrEnum):
     LINK_USED = "link.used"
     LINK_WITHDRAWN = "link.withdrawn"
     LINK_REFUSED = "link.refused"
+    MAIL_SENT = "mail.sent"
+    MAIL_RETRIED = "mail.retried"
+    MAIL_FAILED = "mail.failed"
+    ADDRESS_PROVEN = "person.address_proven"
     KEYS_ROTATED = "keys.rotated"

@@ -11,10 +11,13 @@ from pathlib import Path
 from mergepoint.core.errors import MergepointError
 from mergepoint.identity.accounts.config import (
     AccountsSettings,
+    Mail,
+    MailSecurity,
     Provider,
     Register,
     SecondFactor,
 )
+from mergepoint.manifest import access
 from mergepoint.manifest.access import Oidc
 from mergepoint.manifest.site import Site
 
@@ -67,6 +70,7 @@ def site_settings(site: Site) -> AccountsSettings:
         password_length_min=identity.password_length_min,
         breached=identity.breached,
         providers=tuple(map(_provider, identity.oidc)),
+        mail=_mail(identity.mail) if identity.mail else None,
         roles={name: role.granted for name, role in sorted(site.roles.items())},
     )
 
@@ -84,6 +88,23 @@ def settings_json(site: Site) -> str:
             next='grant families such as "tickets.*" instead of single permissions',
         )
     return text
+
+
+def _mail(mail: access.Mail) -> Mail:
+    return Mail(
+        host=mail.host,
+        port=mail.port,
+        sender=mail.sender,
+        security=MailSecurity(mail.security.value),
+        user=mail.user,
+        password=mail.password.value,
+        password_file=mail.password_file,
+        ca=mail.ca,
+        timeout_s=mail.timeout_s,
+        queue_max=mail.queue_max,
+        attempts_max=mail.attempts_max,
+        retry_s=mail.retry_s,
+    )
 
 
 def _provider(oidc: Oidc) -> Provider:

@@ -7,6 +7,7 @@ from mergepoint.manifest.checks.bus import check_bus
 from mergepoint.manifest.checks.doors import check_doors
 from mergepoint.manifest.checks.identity import check_identity
 from mergepoint.manifest.checks.kinds import check_kinds
+from mergepoint.manifest.checks.mail import check_mail
 from mergepoint.manifest.checks.modules import check_modules
 from mergepoint.manifest.checks.mounts import check_mounts
 from mergepoint.manifest.checks.numbers import check_numbers
@@ -30,6 +31,7 @@ def check_site(
     check_places(site, draft, report, machine)
     check_modules(site, draft, report, machine)
     check_identity(site, draft, report, machine)
+    check_mail(site, draft, report, machine)
     check_roles(site, draft, report)
     check_access(site, draft, report)
     check_bus(site, draft, report, machine)

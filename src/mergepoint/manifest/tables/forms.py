@@ -18,7 +18,9 @@ from mergepoint.manifest.tables.amounts import refused
 
 PATH_BYTES_MAX = 512
 SEGMENTS_MAX = 16
+ENV = "env:"
 
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
 _TARGET = re.compile(
     r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(\(.*\))?\Z"
 )
@@ -39,6 +41,18 @@ class Target:
     def module(self) -> str:
         """The dotted module."""
         return self.text.partition(":")[0]
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a value is written as the name of a variable: ``env:GITLAB_SECRET``."""
+    return text.startswith(ENV)
+
+
+def referenced(text: str) -> str:
+    """Return a text as it is; raise when it begins like the name of a variable and is none."""
+    if is_reference(text) and not _VARIABLE.match(text):
+        raise refused("does not name a variable", 'write "env:NAME"')
+    return text
 
 
 def parse_target(text: str) -> Target:

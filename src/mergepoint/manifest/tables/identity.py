@@ -22,7 +22,8 @@ from mergepoint.manifest.access import (
 )
 from mergepoint.manifest.tables.access import Requirements
 from mergepoint.manifest.tables.amounts import duration_s, refused
-from mergepoint.manifest.tables.forms import parse_path
+from mergepoint.manifest.tables.forms import is_reference, parse_path, referenced
+from mergepoint.manifest.tables.mail import MailTable
 from mergepoint.manifest.tables.requirements import ROLE_NAME, is_group, parse_grant
 from mergepoint.manifest.tables.table import Table, key, listed
 
@@ -31,23 +32,9 @@ ROLES_MAX = 200
 PERMISSIONS_MAX = 1000
 TOKEN_LIFE_S_RANGE = (60.0, 1800.0)
 DATABASES = ("sqlite", "postgresql", "postgresql+psycopg")
-ENV = "env:"
-
-_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}\Z")
 _PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
-def is_reference(text: str) -> bool:
-    """Tell whether a value is written as the name of a variable: ``env:GITLAB_SECRET``."""
-    return text.startswith(ENV)
-
-
-def _referenced(text: str) -> str:
-    if is_reference(text) and not _VARIABLE.match(text):
-        raise refused("does not name a variable", 'write "env:NAME"')
-    return text
 
 
 def database_fault(url: str) -> tuple[str, str] | None:
@@ -62,7 +49,7 @@ def database_fault(url: str) -> tuple[str, str] | None:
 
 
 def _database(text: str) -> str:
-    _referenced(text)
+    referenced(text)
     fault = None if is_reference(text) else database_fault(text)
     if fault:
         raise refused(*fault)
@@ -150,7 +137,7 @@ class OidcTable(Table):
         "Address of the provider, as its discovery document names itself.", ...
     )
     client_id: str = key("What the provider calls this site.", ..., min_length=1, max_length=512)
-    client_secret: Annotated[str, AfterValidator(_referenced)] | None = key(
+    client_secret: Annotated[str, AfterValidator(referenced)] | None = key(
         'Secret from the provider, as the name of a variable: "env:GITLAB_SECRET".',
         stands_for="none: a public client, with PKCE",
         min_length=1,
@@ -242,6 +229,10 @@ with warnings.catch_warnings():
         oidc: Annotated[
             dict[str, OidcTable], Field(max_length=OIDC_MAX), AfterValidator(_providers)
         ] = key("Providers people may log in with, by name.", {})
+        mail: MailTable | None = key(
+            "How one-time links travel to people.",
+            stands_for="none: administrators see who waits for one and pass links on",
+        )
 
 
-__all__ = ["ROLE_NAME", "IdentityTable", "OidcTable", "RoleTable"]
+__all__ = ["ROLE_NAME", "IdentityTable", "MailTable", "OidcTable", "RoleTable"]

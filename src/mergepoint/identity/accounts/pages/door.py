@@ -7,7 +7,7 @@ Rule:   the session is read from the database for every page, so that what ended
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,11 +24,13 @@ from mergepoint.identity.accounts.pages import language
 from mergepoint.identity.accounts.pages.ceremony import relying_party
 from mergepoint.identity.accounts.pages.destination import own_path
 from mergepoint.identity.accounts.pages.language import Speech
+from mergepoint.identity.accounts.pages.letters import Deliver
 from mergepoint.identity.accounts.pages.oidc import OpenIdClient
 from mergepoint.identity.accounts.service.accounts import Accounts
 from mergepoint.identity.accounts.service.cookies import device_name, refresh_name
-from mergepoint.identity.accounts.service.links import Purpose
+from mergepoint.identity.accounts.service.links import IssuedLink
 from mergepoint.identity.accounts.service.logins import Browser
+from mergepoint.identity.accounts.service.mailer import Letter
 from mergepoint.identity.accounts.service.person import Person
 from mergepoint.identity.accounts.service.sessions import SessionInfo, Started
 from mergepoint.identity.accounts.service.throttle import ADDRESS, Bucket, network_of
@@ -36,19 +38,7 @@ from mergepoint.identity.accounts.service.throttle import ADDRESS, Bucket, netwo
 LANGUAGE_COOKIE = "mergepoint-lang"
 LANGUAGE_LIFE_S = 400 * 86400
 
-Deliver = Callable[[Purpose, str, str, str], None]
-"""Takes a one-time link to somebody: its purpose, user name and email (or nothing), the link."""
-
 log = logging.getLogger("mergepoint.accounts")
-
-
-def tell_operator(purpose: Purpose, user: str, email: str, _link: str) -> None:
-    """Say in the log who waits for a link, and how to make one; a link itself is a password."""
-    if purpose is Purpose.RESET:
-        following = f"mergepoint users passwd {user} --link"
-        log.warning("%s asked for a new password; next: %s", user, following)
-    else:
-        log.info("a link was made for %r; the page that made it shows it", email)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class Door:
     def __init__(self, service: Accounts, settings: AccountsSettings, deliver: Deliver) -> None:
         self.service = service
         self.settings = settings
-        self.deliver = deliver
+        self._deliver = deliver
         self.clock: Clock = service.clock
         self.openid = OpenIdClient(service.clock)
         self.log = log
@@ -169,6 +159,11 @@ class Door:
         """
         bucket = Bucket(kind, network_of(self.caller.address), ADDRESS)
         return self.service.throttle.take([bucket], self.caller).retry_after_s
+
+    def deliver(self, link: IssuedLink, email: str, person: Person | None = None) -> None:
+        """Send a one-time link on its way; nobody waits for it, and no fault of it comes back."""
+        user, lang = (person.user, person.lang) if person else ("", "")
+        self._deliver(Letter(link, email, user, lang or self.say.lang), self.caller)
 
     def renew(self, amr: Iterable[str]) -> bool:
         """Note a fresh proof in the session, which gets a new id; False when it has ended."""

@@ -17,6 +17,8 @@ from mergepoint.identity.accounts.service.errors import Refused, unknown
 from mergepoint.identity.accounts.service.links import LinkInfo, Purpose
 from mergepoint.identity.accounts.service.person import Person
 
+LETTER_AGAIN_S = 60.0
+"""Nobody's letter box is filled by whoever knows their name: one letter a minute for a person."""
 KINDS = {Purpose.INVITE: "invite", Purpose.FIRST_ADMINISTRATOR: "first"}
 
 
@@ -48,6 +50,7 @@ class JoiningPages:
                 person = door.service.joining.register(
                     form.get("user"), form.secret("password"), door.caller, **self._about(form)
                 )
+                self._prove(person, form)
                 return self._enter(person, after)
             except Refused as refused:
                 form.refuse(refused)
@@ -61,6 +64,8 @@ class JoiningPages:
             return self._ended()
         if link.purpose is Purpose.RESET:
             return self._reset(secret, link)
+        if link.purpose is Purpose.ADDRESS:
+            return self._address(secret, link)
         form = self._new_form(link)
         if request.method == "POST" and form.ok:
             try:
@@ -78,6 +83,7 @@ class JoiningPages:
         person = door.service.joining.accept(
             secret, form.get("user"), password, door.caller, **self._about(form)
         )
+        self._prove(person, form)
         if password is not None:
             return self._enter(person, url_for("accounts.start"))
         step = door.service.logins.proven(person.sub, ("link",), door.caller, door.browser)
@@ -104,6 +110,22 @@ class JoiningPages:
         status = 200 if form.ok else 422
         return door.page("reset.html", status, form=form, person=person, action=action)
 
+    def _address(self, secret: str, link: LinkInfo) -> Response:
+        """Ask, then take the address a letter was sent to as the person's own."""
+        door = self._door
+        person = door.service.people.get(link.sub or "")
+        if person is None or person.disabled:
+            return self._ended()
+        if request.method == "POST":
+            try:
+                door.service.joining.prove_address(secret, door.caller)
+            except Refused:
+                return self._ended()
+            onward = url_for("accounts.profile")
+            return door.message("address.done", 200, onward=onward, email=link.detail["email"])
+        action = url_for("accounts.link", secret=secret)
+        return door.page("address.html", person=person, email=link.detail["email"], action=action)
+
     def forgot(self) -> Response:
         """Take a request for a new password; the answer never says whether somebody was found."""
         door = self._door
@@ -127,8 +149,18 @@ class JoiningPages:
         waiting_links = door.service.links.open_links(Purpose.RESET)
         if any(link.sub == person.sub and link.created_by for link in waiting_links):
             return  # an administrator's link must not be taken away by anybody who asks
+        if door.settings.mail and is_new(waiting_links, person.sub, door.clock.unix_s()):
+            return
         issued = door.service.joining.reset_link(person.sub, door.caller)
-        door.deliver(Purpose.RESET, person.user, person.email, issued.url)
+        door.deliver(issued, person.email, person)
+
+    def _prove(self, person: Person, form: Form) -> None:
+        """Send a letter to the address that was typed, where it does not count yet."""
+        door, email = self._door, form.get("email").strip()
+        if email and not person.email:
+            door.deliver(
+                door.service.joining.address_link(person.sub, email, door.caller), email, person
+            )
 
     def _enter(self, person: Person, after: str) -> Response:
         """Log somebody in whose password was set just now; a second factor still counts."""
@@ -162,3 +194,8 @@ class JoiningPages:
 
     def _ended(self) -> Response:
         return self._door.message("link.ended", 410, onward=url_for("accounts.login"))
+
+
+def is_new(links: list[LinkInfo], sub: str, now_s: float) -> bool:
+    """Tell whether one of these was made for this person a moment ago."""
+    return any(link.sub == sub and link.created_at > now_s - LETTER_AGAIN_S for link in links)

@@ -90,7 +90,7 @@ class PeoplePages:
             form.refuse(refused)
             return ""
         if email:
-            door.deliver(Purpose.INVITE, "", email, issued.url)
+            door.deliver(issued, email)
         return issued.url
 
     def person(self, sub: str) -> Response:

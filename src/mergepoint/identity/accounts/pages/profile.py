@@ -14,10 +14,13 @@ from mergepoint.identity.accounts.pages.destination import own_path
 from mergepoint.identity.accounts.pages.device import device
 from mergepoint.identity.accounts.pages.door import LANGUAGE_COOKIE, LANGUAGE_LIFE_S, Door, Who
 from mergepoint.identity.accounts.pages.forms import Form
+from mergepoint.identity.accounts.pages.joining import is_new
 from mergepoint.identity.accounts.pages.language import LANGUAGES
 from mergepoint.identity.accounts.pages.routes import Needs, Route
 from mergepoint.identity.accounts.service.claims import permissions_of
 from mergepoint.identity.accounts.service.errors import Refused
+from mergepoint.identity.accounts.service.links import Purpose
+from mergepoint.identity.accounts.service.person import Person, checked_email
 from mergepoint.identity.accounts.service.sessions import SessionInfo
 
 ENVIRON_KEY = "mergepoint.identity"
@@ -60,14 +63,31 @@ class ProfilePages:
         if form.get("lang") not in LANGUAGES:
             form.fail("lang", "error.choice")
         if form.ok:
-            fields = {name: form.get(name) for name in ("name", "email", "lang")}
-            try:
-                door.service.people.edit(person.sub, door.caller, **fields)
-            except Refused as refused:
-                form.refuse(refused)
+            said = self._save(form, person)
         if not form.ok:
             return door.page("profile.html", 422, form=form)
-        return door.send("accounts.profile", "saved")
+        return door.send("accounts.profile", said)
+
+    def _save(self, form: Form, person: Person) -> str:
+        """Save the profile; where the site sends mail, a new address has to be proven first."""
+        door, email = self._door, form.get("email").strip()
+        fields = {name: form.get(name) for name in ("name", "email", "lang")}
+        proves = bool(door.settings.mail and email and email != person.email)
+        if proves:
+            del fields["email"]
+            waiting = door.service.links.open_links(Purpose.ADDRESS)
+            if is_new(waiting, person.sub, door.clock.unix_s()):
+                form.fail("email", "error.letter_waits")
+                return ""
+        try:
+            checked_email(email)
+            door.service.people.edit(person.sub, door.caller, **fields)
+            if proves:
+                link = door.service.joining.address_link(person.sub, email, door.caller)
+                door.deliver(link, email, person)
+        except Refused as refused:
+            form.refuse(refused)
+        return "address_asked" if proves else "saved"
 
     def sessions(self) -> Response:
         """Show where one is logged in, this browser first."""

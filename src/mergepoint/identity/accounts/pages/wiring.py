@@ -15,9 +15,10 @@ from werkzeug.exceptions import HTTPException
 
 from mergepoint.identity.accounts.config import AccountsSettings
 from mergepoint.identity.accounts.pages.audit import AuditPages
-from mergepoint.identity.accounts.pages.door import Deliver, Door, iso, shown, tell_operator
+from mergepoint.identity.accounts.pages.door import Door, iso, shown
 from mergepoint.identity.accounts.pages.headers import harden
 from mergepoint.identity.accounts.pages.joining import JoiningPages
+from mergepoint.identity.accounts.pages.letters import Deliver, tell_operator
 from mergepoint.identity.accounts.pages.login import LoginPages
 from mergepoint.identity.accounts.pages.origin import is_own
 from mergepoint.identity.accounts.pages.passkeys import PasskeyPages

@@ -20,6 +20,7 @@ from mergepoint.identity.accounts.service.hashing import Hasher
 from mergepoint.identity.accounts.service.joining import Joining
 from mergepoint.identity.accounts.service.links import Links
 from mergepoint.identity.accounts.service.logins import Logins
+from mergepoint.identity.accounts.service.mailer import Mailer
 from mergepoint.identity.accounts.service.passkeys import Passkeys
 from mergepoint.identity.accounts.service.passwords import Passwords
 from mergepoint.identity.accounts.service.people import People
@@ -61,6 +62,8 @@ class Accounts:
     throttle: Throttle
     feed: Feed
     audit: Audit
+    mailer: Mailer | None
+    """None where the site sends no mail."""
 
 
 def open_accounts(settings: AccountsSettings, clock: Clock) -> Accounts:
@@ -80,6 +83,7 @@ def open_accounts(settings: AccountsSettings, clock: Clock) -> Accounts:
     attempts = Attempts(store, clock)
     sessions = Sessions(store, rings, settings, clock)
     links = Links(store, settings, clock)
+    audit = Audit(store)
     return Accounts(
         settings=settings,
         clock=clock,
@@ -99,5 +103,6 @@ def open_accounts(settings: AccountsSettings, clock: Clock) -> Accounts:
         devices=devices,
         throttle=throttle,
         feed=Feed(store, rings, clock),
-        audit=Audit(store),
+        audit=audit,
+        mailer=Mailer(settings.mail, audit, clock) if settings.mail else None,
     )

@@ -68,11 +68,17 @@ class Audit:
             return [_entry(row) for row in rows]
 
     def write(
-        self, event: Event, by: Caller, *, target: str = "", detail: Mapping[str, Any] | None = None
+        self,
+        event: Event,
+        by: Caller,
+        *,
+        target: str = "",
+        user: str = "",
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write down what changed no table of ours: a rotated key."""
+        """Write down what changed no table of ours: a rotated key, a letter that was sent."""
         with self._store.write(by) as work:
-            work.audit(event, target, detail=detail)
+            work.audit(event, target, user, detail)
 
 
 def _entry(row: AuditRow) -> Entry:

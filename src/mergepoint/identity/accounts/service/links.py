@@ -27,6 +27,7 @@ SECRET_CHARS_MAX = 64
 OPEN_MAX = 1000
 """Links of one purpose that wait to be used."""
 FORGET_S = 30 * 86400.0
+ADDRESS_LIFE_S = 86400.0
 
 
 class Purpose(StrEnum):
@@ -35,6 +36,7 @@ class Purpose(StrEnum):
     FIRST_ADMINISTRATOR = "first_administrator"
     INVITE = "invite"
     RESET = "reset"
+    ADDRESS = "address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Links:
     def _life_s(self, purpose: Purpose) -> float:
         if purpose is Purpose.RESET:
             return self._settings.reset_life_s
+        if purpose is Purpose.ADDRESS:
+            return ADDRESS_LIFE_S
         return self._settings.invite_life_s
 
     def _forget(self, work: Work, purpose: Purpose, sub: str | None) -> None:
