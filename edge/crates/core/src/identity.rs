@@ -15,6 +15,7 @@ pub mod issue;
 pub mod known_credentials;
 pub mod permissions;
 pub mod recent;
+pub mod refused_tokens;
 pub mod remote;
 pub mod requirement;
 pub mod revocations;

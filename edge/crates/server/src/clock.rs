@@ -18,6 +18,11 @@ pub fn moment() -> Moment {
     start().elapsed()
 }
 
+/// A point of time, as the decisions of `mergepoint-edge-core` want it; what was before the first question is 0.
+pub fn moment_of(at: Instant) -> Moment {
+    at.saturating_duration_since(start())
+}
+
 /// Now in milliseconds; never 0, so that 0 can mean "not".
 pub fn now_ms() -> u64 {
     u64::try_from(start().elapsed().as_millis())
@@ -27,8 +32,12 @@ pub fn now_ms() -> u64 {
 
 /// Now in Unix seconds, for what others have dated: tokens and revocations.
 pub fn unix_s() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+    unix_s_of(SystemTime::now())
+}
+
+/// A point of time in Unix seconds; 0 for one before 1970.
+pub fn unix_s_of(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
 }
 

@@ -30,6 +30,7 @@ use crate::compress;
 use crate::edge::{Edge, Kind, Loaded};
 use crate::identity;
 use crate::identity::admit::{admit, Admitted};
+use crate::identity::told::Block;
 use crate::proxy;
 use crate::random;
 use crate::record::Record;
@@ -47,6 +48,8 @@ pub struct Checked {
     pub upgrade: Option<OnUpgrade>,
     /// Who was proven.
     pub visitor: Option<Arc<Claims>>,
+    /// What the app is told of them.
+    pub told: Option<Arc<Block>>,
 }
 
 /// Answer one request.
@@ -140,6 +143,7 @@ async fn handle(
         target,
         upgrade,
         visitor: None,
+        told: None,
     };
     if let Some(keys) = identity::keys(loaded, parts, checked.target.path.as_str()) {
         return Ok(keys);

@@ -68,7 +68,7 @@ pub async fn answer(
     app.line.count_request();
     let ahead = upload.receive_ahead(|| app.line.is_calm()).await;
     ahead.map_err(|error| Refused::upload(&error))?;
-    let wish = outgoing::wish(loaded, app, found, parts);
+    let wish = outgoing::wish(loaded, app, found, parts, &checked);
     let (encoded, announced) = outgoing::encode(app, found, mount, parts, &checked, &upload);
     let (edge, method) = (Arc::clone(edge), parts.method.clone());
     let request = Request {

@@ -12,9 +12,11 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{request::Parts, Method, StatusCode, Uri, Version};
 use mergepoint_edge_core::identity::Claims;
 use mergepoint_edge_core::snapshot::AccessLog as Format;
+use mergepoint_edge_core::Moment;
 
 use crate::access_log::{self, Entry};
 use crate::client::connection::Connection;
+use crate::clock;
 use crate::edge::{Edge, Member};
 use crate::flight::Flight;
 use crate::identity;
@@ -104,6 +106,12 @@ impl Record {
             app: None,
             silent: false,
         }
+    }
+
+    /// When its head arrived: in Unix seconds, and as decisions want it. For what is decided before anything is waited
+    /// for, so that no clock is read again.
+    pub fn began(&self) -> (f64, Moment) {
+        (clock::unix_s_of(self.at), clock::moment_of(self.started))
     }
 
     /// It was routed to an app.

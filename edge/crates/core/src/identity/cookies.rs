@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use http::header::{self, HeaderMap, HeaderValue};
+use memchr::memchr;
 
 use crate::forwarded::Scheme;
 use crate::snapshot::CookiePolicy;
@@ -170,14 +171,32 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(header::COOKIE)
         .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b';'))
+        .flat_map(|value| Pieces(Some(value.as_bytes())))
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
 }
 
+/// What stands between the semicolons of a field. Searched in wide steps: our own cookies alone are most of a thousand
+/// bytes, and every request of a browser is searched three times.
+struct Pieces<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let left = self.0?;
+        let Some((piece, rest)) = memchr(b';', left).and_then(|at| left.split_at_checked(at))
+        else {
+            return self.0.take();
+        };
+        self.0 = rest.get(1..);
+        Some(piece)
+    }
+}
+
 /// Name and value; what has no equals sign is all name, because some programs read it so.
 fn split(pair: &[u8]) -> (&[u8], &[u8]) {
-    match pair.iter().position(|b| *b == b'=') {
+    match memchr(b'=', pair) {
         Some(at) => (
             pair[..at].trim_ascii(),
             pair.get(at + 1..).unwrap_or_default().trim_ascii(),

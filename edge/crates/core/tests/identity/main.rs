@@ -10,6 +10,7 @@ mod feed;
 mod guard;
 mod issue;
 mod memory;
+mod refused_tokens;
 mod remote;
 mod revocations;
 mod set_cookie;

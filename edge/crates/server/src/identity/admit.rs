@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap};
 use http::{request::Parts, Response};
 use mergepoint_edge_core::identity::challenge::Reason;
 use mergepoint_edge_core::identity::{cookies, csrf, guard, remote, Claims, Verdict};
@@ -14,14 +14,12 @@ use mergepoint_edge_core::snapshot::{Access, AuthorizationPolicy, Identity};
 
 use super::prove::{prove, Asking, Proof};
 use super::refusal::{detail, forbidden, Stopped};
+use super::told::{Block, Listener};
 use crate::body::Body;
-use crate::clock::unix_s;
 use crate::edge::{Edge, Kind, Loaded, Member};
 use crate::exchange::Checked;
 use crate::record::Record;
 use crate::refuse::Refused;
-
-const IDENTITY: HeaderName = HeaderName::from_static("mergepoint-identity");
 
 /// What becomes of a request.
 pub enum Admitted {
@@ -67,6 +65,7 @@ pub async fn admit(
     remote::strip(&mut parts.headers, access);
     let carried = cookies::carried(&parts.headers, checked.origin.scheme);
     let by_cookie = carried.any();
+    let (now_s, now) = record.began();
     let asking = Asking {
         edge,
         loaded,
@@ -74,6 +73,8 @@ pub async fn admit(
         checked,
         headers: &parts.headers,
         request_id: &record.request_id,
+        now_s,
+        now,
     };
     let proven = prove(&asking, &carried).await;
     let stopped = match proven {
@@ -99,7 +100,7 @@ pub async fn admit(
             return stopped.answer(reason, detail).map(Admitted::Answered);
         }
     };
-    way.forward(&proof, &mut parts.headers);
+    checked.told = way.forward(&proof, &mut parts.headers);
     checked.visitor = proof.visitor;
     Ok(Admitted::Passes {
         guarded: way.is_guarded(parts),
@@ -161,10 +162,10 @@ impl Way<'_> {
             .and_then(plain)
     }
 
-    /// Take from a request what is not for its app, and say who sent it.
-    fn forward(&self, proof: &Proof, headers: &mut HeaderMap) {
+    /// Take from a request what is not for its app; what is said to it of who sent it.
+    fn forward(&self, proof: &Proof, headers: &mut HeaderMap) -> Option<Arc<Block>> {
         let Kind::Pool(pool) = &self.member.kind else {
-            return;
+            return None;
         };
         if !self.is_accounts() {
             cookies::forward(headers, self.access.cookies);
@@ -172,14 +173,13 @@ impl Way<'_> {
         if proof.by_credential && self.access.authorization == AuthorizationPolicy::Consume {
             headers.remove(header::AUTHORIZATION);
         }
-        let (Some(claims), Some(issuer)) = (&proof.visitor, &self.loaded.issuer) else {
-            return;
+        let claims = proof.visitor.as_ref()?;
+        let listener = Listener {
+            issuer: self.loaded.issuer.as_ref()?,
+            roles: &self.identity.roles,
+            access: self.access,
+            app: self.found.app,
         };
-        remote::tell(headers, self.access, claims);
-        let told = (&self.identity.roles, self.found.app);
-        match pool.told.tell(issuer, claims, told, unix_s()) {
-            Ok(value) => drop(headers.insert(IDENTITY, value)),
-            Err(why) => eprintln!("mergepoint-edge: identity: {}: {why}", self.found.app),
-        }
+        Some(pool.told.tell(&listener, claims, proof.at_s))
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Accounts<'a> {
             &mut encoded,
             method,
             (target.as_str(), None),
-            &headers,
+            (&headers, b""),
             announced,
         );
         encoded.extend_from_slice(about.body.unwrap_or_default());

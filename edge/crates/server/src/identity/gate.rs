@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use mergepoint_edge_core::identity::feed::Feed as Told;
 use mergepoint_edge_core::identity::known_credentials::{CredentialHash, HASH_KEY_BYTES};
+use mergepoint_edge_core::identity::refused_tokens::{RefusedTokens, REFUSED_MAX};
 use mergepoint_edge_core::identity::revocations::Applied;
 use mergepoint_edge_core::identity::token::{Expected, SESSION_TYPE};
 use mergepoint_edge_core::identity::{
@@ -63,6 +64,7 @@ pub struct Gate {
 struct Memory {
     bounds: (usize, usize, f64),
     sessions: Mutex<Sessions>,
+    refused: Mutex<RefusedTokens>,
     credentials: Mutex<KnownCredentials>,
 }
 
@@ -95,15 +97,26 @@ fn bounds(identity: &Identity) -> (usize, usize, f64) {
 impl Memory {
     /// None when the system gives no random numbers; then no credential can be remembered, and nobody is proven.
     fn new(identity: &Identity) -> Option<Memory> {
+        let random = SystemRandom::new();
         let mut key = [0; HASH_KEY_BYTES];
-        SystemRandom::new().fill(&mut key).ok()?;
+        random.fill(&mut key).ok()?;
         let credentials =
             KnownCredentials::new(identity.credentials_max, identity.credential_s, &key);
+        random.fill(&mut key).ok()?;
         Some(Memory {
             bounds: bounds(identity),
             sessions: Mutex::new(Sessions::new(identity.sessions_max, random::bits64())),
+            refused: Mutex::new(RefusedTokens::new(REFUSED_MAX, &key)),
             credentials: Mutex::new(credentials),
         })
+    }
+
+    fn forget_refusals(&self) {
+        self.refused.lock().clear();
+    }
+
+    fn refusal(&self, token: &str, expected: &Expected<'_>) -> Option<TokenError> {
+        self.refused.lock().get(token, expected)
     }
 }
 
@@ -114,16 +127,17 @@ impl Gate {
         let kept = self.memory.load();
         let fits = kept
             .as_ref()
-            .is_some_and(|memory| memory.bounds == bounds(identity));
-        if !fits {
-            self.memory.store(Memory::new(identity).map(Arc::new));
+            .filter(|memory| memory.bounds == bounds(identity));
+        match fits {
+            Some(memory) => memory.forget_refusals(),
+            None => self.memory.store(Memory::new(identity).map(Arc::new)),
         }
     }
 
     /// What the edge knows is recent enough to prove anybody.
-    pub fn is_ready(&self, identity: &Identity) -> bool {
+    pub fn is_ready(&self, identity: &Identity, now: Moment) -> bool {
         let remembers = self.memory.load().is_some();
-        remembers && self.revocations.read().is_ready(moment(), identity)
+        remembers && self.revocations.read().is_ready(now, identity)
     }
 
     /// Accounts has told at least once what was revoked.
@@ -153,6 +167,7 @@ impl Gate {
             (applied, revocations.position())
         };
         if matches!(&applied, Applied::Taken(new) if !new.is_empty()) {
+            self.forget_refusals();
             let revocations = self.revocations.read();
             self.live.end(|claims| revocations.ends(claims));
         }
@@ -161,7 +176,7 @@ impl Gate {
 
     /// End every live connection when what is known became too old to prove anybody.
     pub fn doubt(&self, identity: &Identity) {
-        if !self.is_ready(identity) {
+        if !self.is_ready(identity, moment()) {
             self.live.end(|_| true);
         }
     }
@@ -174,6 +189,14 @@ impl Gate {
         // A key that is gone proves nobody any more, not even those it has proven.
         if let Some(memory) = &*self.memory.load() {
             memory.sessions.lock().clear();
+            memory.forget_refusals();
+        }
+    }
+
+    /// Whatever was refused is looked at again.
+    fn forget_refusals(&self) {
+        if let Some(memory) = &*self.memory.load() {
+            memory.forget_refusals();
         }
     }
 
@@ -186,8 +209,8 @@ impl Gate {
         identity: &Identity,
         site: &str,
         token: &str,
+        now_s: f64,
     ) -> Result<Arc<Claims>, TokenError> {
-        let now_s = unix_s();
         let memory = self.memory.load();
         if let Some(memory) = &*memory {
             let known = memory.sessions.lock().get(token, now_s, identity.stale_s);
@@ -203,8 +226,23 @@ impl Gate {
             skew_s: identity.skew_s,
             stale_s: identity.stale_s,
         };
+        if let Some(why) = memory.as_ref().and_then(|it| it.refusal(token, &expected)) {
+            return Err(why);
+        }
         let keys = self.keys.load();
-        let claims = Arc::new(keys.verify(token, &expected)?);
+        let claims = match keys.verify(token, &expected) {
+            Ok(claims) => Arc::new(claims),
+            Err(why) => {
+                if let Some(memory) = &*memory {
+                    let mut refused = memory.refused.lock();
+                    // Under the lock that forgets when keys change: what other keys refused is not kept.
+                    if Arc::ptr_eq(&keys, &self.keys.load()) {
+                        refused.put(token, &expected, why);
+                    }
+                }
+                return Err(why);
+            }
+        };
         if let Some(memory) = &*memory {
             memory.sessions.lock().put(token, Arc::clone(&claims));
             // Between the two steps a key may have gone; what it proved must not stay.
@@ -247,7 +285,7 @@ impl Gate {
         let memory = self.memory.load();
         let memory = memory.as_ref();
         Numbers {
-            ready: self.is_ready(identity),
+            ready: self.is_ready(identity, moment()),
             position,
             age_s: age.map(|age| age.as_secs_f64()),
             sessions: memory.map_or(0, |memory| memory.sessions.lock().len()),

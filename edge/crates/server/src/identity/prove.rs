@@ -11,6 +11,7 @@ use mergepoint_edge_core::identity::cookies::{refresh_session, Carried};
 use mergepoint_edge_core::identity::credentials::{self, Given};
 use mergepoint_edge_core::identity::{Claims, Freshness};
 use mergepoint_edge_core::snapshot::Identity;
+use mergepoint_edge_core::Moment;
 
 use super::check::{check, Outcome};
 use super::refresh::{refresh, Cookies, Renewal};
@@ -35,6 +36,10 @@ pub struct Asking<'a> {
     pub headers: &'a HeaderMap,
     /// `X-Request-Id`.
     pub request_id: &'a str,
+    /// When it came, in Unix seconds.
+    pub now_s: f64,
+    /// When it came.
+    pub now: Moment,
 }
 
 /// What a request proves.
@@ -48,6 +53,8 @@ pub struct Proof {
     pub unavailable: bool,
     /// Cookies for the answer, whatever it will be.
     pub cookies: Option<Cookies>,
+    /// When this was so, in Unix seconds: accounts may have been asked meanwhile.
+    pub at_s: f64,
 }
 
 impl Asking<'_> {
@@ -74,7 +81,8 @@ impl Asking<'_> {
 /// The reason to refuse it whatever it asks for: a wrong credential.
 pub async fn prove(asking: &Asking<'_>, carried: &Carried<'_>) -> Result<Proof, Reason> {
     let given = credentials::authorization(asking.headers);
-    let ready = asking.loaded.issuer.is_some() && asking.edge.gate.is_ready(asking.identity);
+    let ready =
+        asking.loaded.issuer.is_some() && asking.edge.gate.is_ready(asking.identity, asking.now);
     match given {
         Given::Malformed => {
             asking.refused("credential");
@@ -97,6 +105,7 @@ pub async fn prove(asking: &Asking<'_>, carried: &Carried<'_>) -> Result<Proof, 
 fn by_credential(asking: &Asking<'_>, outcome: Outcome) -> Result<Proof, Reason> {
     let proof = Proof {
         by_credential: true,
+        at_s: unix_s(),
         ..Proof::default()
     };
     match outcome {
@@ -126,15 +135,38 @@ async fn by_session(asking: &Asking<'_>, carried: &Carried<'_>) -> Proof {
         .and_then(|token| held(asking, token));
     let freshness = held.as_ref().map(|claims| {
         let identity = asking.identity;
-        claims.freshness(unix_s(), identity.refresh_before_s, identity.stale_s)
+        claims.freshness(asking.now_s, identity.refresh_before_s, identity.stale_s)
     });
+    match freshness {
+        Some(Freshness::Fresh) => Proof {
+            visitor: held,
+            at_s: asking.now_s,
+            ..Proof::default()
+        },
+        _ => {
+            let proof = by_refresh(asking, carried, held, freshness).await;
+            Proof {
+                at_s: unix_s(),
+                ..proof
+            }
+        }
+    }
+}
+
+/// What becomes of a visitor whose token is missing, wrong, or soon to end.
+async fn by_refresh(
+    asking: &Asking<'_>,
+    carried: &Carried<'_>,
+    held: Option<Arc<Claims>>,
+    freshness: Option<Freshness>,
+) -> Proof {
     let held = held.filter(|_| freshness != Some(Freshness::Ended));
     let cookie = carried.refresh.value();
     let cookie = cookie.filter(|cookie| refresh_session(cookie).is_some());
     // What is good without accounts waits for it only while it answers.
     let spare = held.is_some() && asking.edge.gate.is_troubled();
     match (freshness, cookie) {
-        (Some(Freshness::Fresh), _) | (Some(Freshness::Renew), None) => Proof {
+        (Some(Freshness::Fresh | Freshness::Renew), None) => Proof {
             visitor: held,
             ..Proof::default()
         },
@@ -171,7 +203,7 @@ fn without_accounts(held: Option<Arc<Claims>>) -> Proof {
 fn held(asking: &Asking<'_>, token: &str) -> Option<Arc<Claims>> {
     let gate = &asking.edge.gate;
     let site = &asking.loaded.snapshot.site;
-    match gate.verify(asking.identity, site, token) {
+    match gate.verify(asking.identity, site, token, asking.now_s) {
         Ok(claims) if gate.is_revoked(&claims) => {
             asking.refused("revoked");
             None

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::call;
 use super::gate::RefreshHash;
 use super::prove::Asking;
+use crate::clock::unix_s;
 use crate::edge::{Edge, Loaded};
 
 /// How long a renewal answers requests that still bring the old token: those a browser sent before it had the new one.
@@ -105,7 +106,9 @@ fn renewed(edge: &Edge, loaded: &Loaded, told: &Refreshed) -> Result<Renewal, St
     let (Some(identity), Some(token)) = (&loaded.snapshot.identity, &told.token) else {
         return Err("edge/refresh: the answer has no token".to_owned());
     };
-    let verified = edge.gate.verify(identity, &loaded.snapshot.site, token);
+    let verified = edge
+        .gate
+        .verify(identity, &loaded.snapshot.site, token, unix_s());
     let claims =
         verified.map_err(|why| format!("edge/refresh: a token that is not ours: {why}"))?;
     Ok(Renewal::Renewed(claims, cookies(told)))

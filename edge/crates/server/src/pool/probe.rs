@@ -83,7 +83,7 @@ async fn ask(
         &mut encoded,
         &Method::GET,
         (path, None),
-        &headers,
+        (&headers, b""),
         Announced::None,
     );
     // In place of an idle link, since some workers serve only so many connections.

@@ -57,15 +57,16 @@ pub enum HeadError {
 }
 
 /// Write a request's head. `target` is its path and query; framing fields in `headers` are skipped
-/// in favour of `announced`.
+/// in favour of `announced`. `written` are more fields, which stand there as `fields` wrote them.
 pub fn encode(
     out: &mut BytesMut,
     method: &Method,
     (path, query): (&str, Option<&str>),
-    headers: &HeaderMap,
+    (headers, written): (&HeaderMap, &[u8]),
     announced: Announced,
 ) {
-    out.reserve(64 + path.len() + query.map_or(0, str::len) + headers.len() * 48);
+    let target_bytes = path.len() + query.map_or(0, str::len);
+    out.reserve(64 + target_bytes + headers.len() * 48 + written.len());
     out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b" ");
     out.extend_from_slice(path.as_bytes());
@@ -79,6 +80,7 @@ pub fn encode(
             field(out, name, value.as_bytes());
         }
     }
+    out.extend_from_slice(written);
     match announced {
         Announced::None => {}
         Announced::Length(length) => {
@@ -87,6 +89,13 @@ pub fn encode(
         Announced::Chunked => field(out, &header::TRANSFER_ENCODING, b"chunked"),
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Write fields as they stand in a head, each with its line end.
+pub fn fields(out: &mut BytesMut, headers: &HeaderMap) {
+    for (name, value) in headers {
+        field(out, name, value.as_bytes());
+    }
 }
 
 fn field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
@@ -247,12 +256,12 @@ mod tests {
             &mut out,
             &Method::POST,
             ("/x", Some("y")),
-            &headers,
+            (&headers, b"remote-user: ann\r\n"),
             Announced::Chunked,
         );
         assert_eq!(
             out.as_ref(),
-            b"POST /x?y HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"POST /x?y HTTP/1.1\r\nhost: a\r\nremote-user: ann\r\ntransfer-encoding: chunked\r\n\r\n"
         );
     }
 

@@ -10,6 +10,7 @@ mod guards;
 mod origin;
 mod proof;
 mod refresh;
+mod refused_tokens;
 mod revocation;
 mod unavailable;
 

@@ -41,6 +41,8 @@ pub struct Known {
     pub busy: bool,
     /// Refuse to tell the feed.
     pub deaf: bool,
+    /// The public key it tells in place of its own.
+    pub told_key: Option<String>,
     /// The database is lost: no refresh, no check.
     pub lost: bool,
     /// Refreshes wait until the test lets them go.
@@ -204,7 +206,8 @@ fn feed(stream: &mut UnixStream, path: &str, known: &Known, key: &Ed25519KeyPair
         .revocations
         .iter()
         .filter(|one| one["position"].as_u64().unwrap() > after);
-    let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let own = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let x = known.told_key.clone().unwrap_or(own);
     let not_after = now_s() + 86_400.0;
     let told = json!({
         "epoch": known.epoch, "position": known.position, "reset": reset,

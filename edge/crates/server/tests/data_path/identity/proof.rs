@@ -209,3 +209,34 @@ fn a_session_is_verified_once_and_then_remembered() {
     assert_eq!(site.stats()["sessions"], 2);
     assert_eq!(site.worker.last().field("remote-user"), Some("bob"));
 }
+
+#[test]
+fn a_visitor_keeps_their_slot_where_slots_are_chosen_by_who_asks() {
+    let other = crate::stand::Worker::saying("the other");
+    let site = Site::with(crate::stand::Worker::saying("the one"), |snapshot| {
+        let mut slot = snapshot["apps"]["app"]["slots"][0].clone();
+        slot["slot"] = json!(1);
+        slot["address"] = json!(other.address());
+        let slots = snapshot["apps"]["app"]["slots"].as_array_mut().unwrap();
+        slots.push(slot);
+        snapshot["apps"]["app"]["balance"] = json!({
+            "by": "header", "name": "remote-user", "segments": 1, "load_factor": 2.0, "load_floor": 9
+        });
+    });
+    let mut homes = std::collections::BTreeSet::new();
+    for number in 0..16 {
+        let cookie = site.accounts.cookie(&claims(&format!("ada{number}"), &[]));
+        // What the client says of itself leads nowhere.
+        let home = |lie: &str| {
+            let cookie = format!("Cookie: {cookie}");
+            let lie = format!("Remote-User: {lie}");
+            site.ask("GET", "/", &[&cookie, &lie]).text()
+        };
+        let first = home("ada0");
+        for lie in ["ada1", "ada2", "ada3", "ada4"] {
+            assert_eq!(home(lie), first, "ada{number}");
+        }
+        homes.insert(first);
+    }
+    assert_eq!(homes.len(), 2, "{homes:?}");
+}
