@@ -20,7 +20,7 @@ _WATCHED = re.compile(rf"\*|{_ADDRESS.pattern}")
 
 
 class NameInvalid(ValueError):
-    """This is no name; the message says what a name is."""
+    """No name; the message says what a name is."""
 
 
 def check_name(name: str, kind: str = "name") -> str:

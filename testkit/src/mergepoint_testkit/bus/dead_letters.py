@@ -44,9 +44,9 @@ async def a_job_is_dead_after_its_last_attempt(stand: Stand) -> None:
     assert entry.attempt == 2
 
 
-@promise("queues", "dead_letters")
+@promise("queues", "dead_letters", attempts_max=3)
 async def the_limit_of_the_bus_is_the_default(stand: Stand) -> None:
-    engine = await stand.connect(attempts_max=3)
+    engine = await stand.connect()
     await stand.put(engine, stand.name("mail"), b"1")
     for attempt in (1, 2, 3):
         lease = await stand.take(engine, stand.name("mail"))

@@ -44,9 +44,9 @@ async def the_largest_request_is_answered(stand: Stand) -> None:
     assert await ask(stand, stand.first, stand.address("app"), largest(stand)) == largest(stand)
 
 
-@promise()
+@promise(message_bytes_max=1000)
 async def a_message_that_is_too_large_is_not_published(stand: Stand) -> None:
-    engine = await stand.connect(message_bytes_max=1000)
+    engine = await stand.connect()
     reader = await stand.listen(stand.first, stand.name("a"))
     with pytest.raises(MessageTooLarge) as caught:
         await stand.soon(engine.publish(stand.name("a"), stand.message(b"x" * 2000)))
@@ -57,17 +57,17 @@ async def a_message_that_is_too_large_is_not_published(stand: Stand) -> None:
     assert "1000" in caught.value.message.replace(",", "").replace(" ", "")
 
 
-@promise("request")
+@promise("request", message_bytes_max=1000)
 async def a_request_that_is_too_large_is_not_sent(stand: Stand) -> None:
-    engine = await stand.connect(message_bytes_max=1000)
+    engine = await stand.connect()
     await stand.soon(stand.first.serve(stand.address("app"), echo))
     with pytest.raises(MessageTooLarge):
         await ask(stand, engine, stand.address("app"), b"x" * 2000)
 
 
-@promise("queues")
+@promise("queues", queue_messages_max=3)
 async def a_full_queue_refuses_and_keeps_what_it_has(stand: Stand) -> None:
-    engine = await stand.connect(queue_messages_max=3)
+    engine = await stand.connect()
     await stand.put(engine, stand.name("a"), b"1", b"2", b"3")
     with pytest.raises(BusFull):
         await stand.put(engine, stand.name("a"), b"4")
@@ -76,9 +76,9 @@ async def a_full_queue_refuses_and_keeps_what_it_has(stand: Stand) -> None:
     await stand.finish(stand.first, *leases)
 
 
-@promise("queues")
+@promise("queues", queue_messages_max=2)
 async def a_full_queue_accepts_again_when_there_is_room(stand: Stand) -> None:
-    engine = await stand.connect(queue_messages_max=2)
+    engine = await stand.connect()
     await stand.put(engine, stand.name("a"), b"1", b"2")
     with pytest.raises(BusFull):
         await stand.put(engine, stand.name("a"), b"3")
@@ -88,9 +88,9 @@ async def a_full_queue_accepts_again_when_there_is_room(stand: Stand) -> None:
     assert (await stand.take(stand.first, stand.name("a"))).message.data == b"4"
 
 
-@promise("queues")
+@promise("queues", queue_messages_max=3)
 async def a_put_that_does_not_fit_whole_is_refused_whole(stand: Stand) -> None:
-    engine = await stand.connect(queue_messages_max=3)
+    engine = await stand.connect()
     await stand.put(engine, stand.name("a"), b"1", b"2")
     with pytest.raises(BusFull):
         await stand.put(engine, stand.name("a"), b"3", b"4")
@@ -99,9 +99,9 @@ async def a_put_that_does_not_fit_whole_is_refused_whole(stand: Stand) -> None:
     assert [lease.message.data for lease in leases] == [b"1", b"2"]
 
 
-@promise("queues")
+@promise("queues", queue_messages_max=1)
 async def a_full_queue_leaves_the_others_open(stand: Stand) -> None:
-    engine = await stand.connect(queue_messages_max=1)
+    engine = await stand.connect()
     await stand.put(engine, stand.name("a"), b"1")
     with pytest.raises(BusFull):
         await stand.put(engine, stand.name("a"), b"2")
@@ -109,9 +109,9 @@ async def a_full_queue_leaves_the_others_open(stand: Stand) -> None:
     assert (await stand.take(engine, stand.name("b"))).message.data == b"3"
 
 
-@promise("queues", "dedupe")
+@promise("queues", "dedupe", queue_messages_max=1)
 async def a_repeat_is_answered_though_the_queue_is_full(stand: Stand) -> None:
-    engine = await stand.connect(queue_messages_max=1)
+    engine = await stand.connect()
     put = Put(message=stand.message(b"1"))
     await stand.soon(engine.put(stand.name("a"), [put]))
     (again,) = await stand.soon(engine.put(stand.name("a"), [put]))

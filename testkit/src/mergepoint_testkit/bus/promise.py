@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,8 @@ class Promise:
     """Capabilities, by their names in `mergepoint.bus.capabilities.WHO_CAN`."""
     kills: bool = False
     """Needs a source that can kill."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Fields of `Limits` that differ from the source's, for the broker and every connection."""
 
     def __str__(self) -> str:
         return self.name
@@ -53,12 +56,12 @@ class Promise:
 _KNOWN: dict[str, Promise] = {}
 
 
-def promise(*needs: str, kills: bool = False) -> Callable[[Check], Check]:
+def promise(*needs: str, kills: bool = False, **limits: float) -> Callable[[Check], Check]:
     """Add the function to the suite, under its module's and its own name."""
 
     def add(check: Check) -> Check:
         name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
-        _KNOWN[name] = Promise(name, check, needs, kills)
+        _KNOWN[name] = Promise(name, check, needs, kills, limits)
         return check
 
     return add
@@ -84,6 +87,8 @@ def keep(promise: Promise, source: EngineSource) -> None:
 async def _keep(promise: Promise, source: EngineSource) -> None:
     from mergepoint_testkit.bus.refusals import refuse
 
+    changes: dict[str, Any] = dict(promise.limits)  # Any: fields of Limits, of their own types
+    source.limits = replace(source.limits, **changes)
     await source.start()
     try:
         async with Stand(source) as stand:

@@ -123,11 +123,11 @@ async def an_instance_answers_for_its_app(stand: Stand) -> None:
     assert await ask(stand, stand.first, stand.address("app")) == b"7"
 
 
-@promise("request")
+@promise("request", requests_max=1)
 async def servers_of_an_address_share_its_requests(stand: Stand) -> None:
     held = [Held(), Held()]
     for one in held:
-        engine = await stand.connect(requests_max=1)
+        engine = await stand.connect()
         await stand.soon(engine.serve(stand.address("app"), one))
     asking = [asyncio.create_task(ask(stand, stand.first, stand.address("app"))) for _ in range(2)]
     for one in held:
@@ -243,10 +243,10 @@ async def what_is_in_hand_is_answered_when_serving_ends(stand: Stand) -> None:
         await closing
 
 
-@promise("request")
+@promise("request", requests_max=2)
 async def too_many_requests_are_refused_not_kept(stand: Stand) -> None:
     held = Held()
-    server = await stand.connect(requests_max=2)
+    server = await stand.connect()
     await stand.soon(server.serve(stand.address("app"), held))
     asking = [asyncio.create_task(ask(stand, stand.first, stand.address("app"))) for _ in range(8)]
     done, _ = await asyncio.wait(

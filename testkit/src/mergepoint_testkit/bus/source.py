@@ -42,7 +42,7 @@ class EngineSource:
         raise NotImplementedError
 
     async def start(self) -> None:
-        """Make the namespace; once, before the first engine."""
+        """Make the namespace; once, before the first engine. `limits` are final by now."""
 
     async def stop(self) -> None:
         """Remove it; once, after every engine was closed."""

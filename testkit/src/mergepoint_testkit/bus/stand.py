@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from mergepoint.bus.contract import (
@@ -63,9 +62,9 @@ class Stand:
         """Unix seconds by the engine's clock."""
         return self.source.clock.unix_s()
 
-    async def connect(self, address: str = "", **limits: Any) -> Engine:  # Any: fields of Limits
+    async def connect(self, address: str = "") -> Engine:
         """Return one more connection to the same broker, opened."""
-        engine = self.source.make_engine(replace(self.source.limits, **limits), address)
+        engine = self.source.make_engine(self.source.limits, address)
         states = self.states.setdefault(id(engine), [])
         self._engines.append(engine)
         await self.soon(engine.open(lambda state, _reason: states.append(state)))

@@ -180,18 +180,18 @@ async def closing_one_subscription_leaves_the_others(stand: Stand) -> None:
     assert datas(await kept.many(1)) == [b"1"]
 
 
-@promise()
+@promise(buffer_messages_max=20)
 async def a_slow_listener_is_told_how_many_it_missed(stand: Stand) -> None:
-    slow = await stand.connect(buffer_messages_max=20)
+    slow = await stand.connect()
     subscription = await stand.soon(slow.subscribe(stand.name("flood")))
     for number in range(500):
         await stand.soon(stand.first.publish(stand.name("flood"), stand.message(b"%d" % number)))
     await _counted(stand.read(subscription), 500)
 
 
-@promise()
+@promise(buffer_bytes_max=64 * 1024)
 async def a_listener_slow_in_bytes_is_told_how_many_it_missed(stand: Stand) -> None:
-    slow = await stand.connect(buffer_bytes_max=64 * 1024)
+    slow = await stand.connect()
     subscription = await stand.soon(slow.subscribe(stand.name("flood")))
     for number in range(100):
         data = (b"%d" % number).ljust(8 * 1024)
@@ -199,9 +199,9 @@ async def a_listener_slow_in_bytes_is_told_how_many_it_missed(stand: Stand) -> N
     await _counted(stand.read(subscription), 100)
 
 
-@promise()
+@promise(buffer_messages_max=5)
 async def a_slow_listener_goes_on_behind_its_gap(stand: Stand) -> None:
-    slow = await stand.connect(buffer_messages_max=5)
+    slow = await stand.connect()
     subscription = await stand.soon(slow.subscribe(stand.name("flood")))
     for number in range(50):
         await stand.soon(stand.first.publish(stand.name("flood"), stand.message(b"%d" % number)))
@@ -226,21 +226,21 @@ async def _counted(reader: Reader[Message | Gap], sent: int) -> None:
     assert numbers == sorted(set(numbers)), "in order, none twice"
 
 
-@promise()
+@promise(buffer_messages_max=100)
 async def a_slow_listener_does_not_take_from_a_fast_one(stand: Stand) -> None:
-    slow = await stand.connect(buffer_messages_max=5)
+    slow = await stand.connect()
     await stand.soon(slow.subscribe(stand.name("flood")))
     reader = await stand.listen(await stand.connect(), stand.name("flood"))
-    for number in range(300):
-        await stand.soon(stand.first.publish(stand.name("flood"), stand.message(b"%d" % number)))
-        if number % 50 == 0:
-            await asyncio.sleep(0)
-    assert datas(await reader.many(300)) == [b"%d" % number for number in range(300)]
+    for first in range(0, 500, 50):
+        numbers = [b"%d" % number for number in range(first, first + 50)]
+        for data in numbers:
+            await stand.soon(stand.first.publish(stand.name("flood"), stand.message(data)))
+        assert datas(await reader.many(50)) == numbers
 
 
-@promise()
+@promise(buffer_messages_max=5)
 async def waiting_instead_of_gaps_loses_nothing_or_is_refused(stand: Stand) -> None:
-    slow = await stand.connect(buffer_messages_max=5)
+    slow = await stand.connect()
     try:
         subscription = await stand.soon(slow.subscribe(stand.name("flood"), overflow=Overflow.WAIT))
     except (NotCapable, BusRefused):
