@@ -2,10 +2,11 @@
 # Install the real programs that tests and benchmarks are run against, and say which are there.
 # Missing ones are a note at home and a failure where MERGEPOINT_REQUIRE_SERVICES=1 (.ci/run sets it).
 set -u
-programs=(nginx haproxy wrk h2load chromium git initdb rabbitmq-server redis-server nats-server prosody)
-packages=(nginx-light haproxy wrk nghttp2-client chromium git postgresql rabbitmq-server redis-server nats-server prosody)
+programs=(nginx haproxy wrk h2load chromium git initdb rabbitmq-server redis-server nats-server prosody svn apache2 /usr/lib/apache2/modules/mod_dav_svn.so)
+packages=(nginx-light haproxy wrk nghttp2-client chromium git postgresql rabbitmq-server redis-server nats-server prosody subversion apache2 libapache2-mod-svn)
 found() {
-  # Debian keeps PostgreSQL's own programs off PATH, one directory for each version.
+  # Debian keeps PostgreSQL's own programs off PATH, one directory for each version; a module is a file.
+  [ "${1#/}" != "$1" ] && { [ -e "$1" ]; return; }
   PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" command -v "$1" >/dev/null
 }
 install() {
