@@ -1,0 +1,56 @@
+"""The queue in 20 lines works, has the lack it is shown for, and names promises that exist."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mergepoint_testkit.bus import promises
+from mergepoint_testkit.redis import running_redis
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/queue_in_20_lines"
+PROGRAM = EXAMPLE / "queue_in_20_lines.py"
+
+
+def code_lines(path: Path) -> int:
+    """Count lines that are neither empty nor the docstring."""
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    return len([line for line in lines if not line.startswith('"""')])
+
+
+def test_twelve_lacks_name_promises_that_exist() -> None:
+    named = re.findall(
+        r"^\| (\d+) \|.*\| `([\w.]+)` \|$", (EXAMPLE / "README.md").read_text(), re.M
+    )
+    assert [int(number) for number, _ in named] == list(range(1, 13))
+    assert {promise for _, promise in named} <= {promise.name for promise in promises()}
+
+
+@pytest.mark.parametrize("name", ["queue_in_20_lines.py", "with_mergepoint.py"])
+def test_both_have_about_twenty_lines(name: str) -> None:
+    assert code_lines(EXAMPLE / name) <= 20
+
+
+@pytest.mark.real
+def test_it_works_and_forgets_what_a_killed_worker_had() -> None:
+    with running_redis() as server:
+        worker = subprocess.Popen(
+            [sys.executable, str(PROGRAM), "work", server.url()], stdout=subprocess.PIPE, text=True
+        )
+        subprocess.run([sys.executable, str(PROGRAM), "alice", server.url()], check=True)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "mailing alice\n"
+        worker.send_signal(signal.SIGSTOP)  # Redis gives to who waits, not to who is awake
+        subprocess.run([sys.executable, str(PROGRAM), "bob", server.url()], check=True)
+        worker.kill()
+        worker.wait()
+        again = subprocess.run(
+            [sys.executable, str(PROGRAM), "work", server.url()],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert again.stdout == "", "nobody looks into the list of what is being worked on"
+        assert "bob" in server.command("LRANGE", "working", "0", "-1")
