@@ -54,6 +54,8 @@ class TaskRecord:
     error: str = ""
     """Why it failed last, was cancelled or is dead."""
     progress: Progress = field(default_factory=Progress)
+    permit_at: float = 0.0
+    """When its rate lets it start; 0: it has not been asked for this attempt."""
     cancelling: bool = False
     """It runs, and somebody asked for its end."""
     keep_until: float = 0.0
