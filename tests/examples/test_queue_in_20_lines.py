@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from mergepoint_testkit.redis import running_redis
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/queue_in_20_lines"
 PROGRAM = EXAMPLE / "queue_in_20_lines.py"
+
+WAITING = "return tonumber(string.match(redis.call('info', 'clients'), 'blocked_clients:(%d+)'))"
 
 
 def code_lines(path: Path) -> int:
@@ -44,6 +47,8 @@ def test_it_works_and_forgets_what_a_killed_worker_had() -> None:
         subprocess.run([sys.executable, str(PROGRAM), "alice", server.url()], check=True)
         assert worker.stdout is not None
         assert worker.stdout.readline() == "mailing alice\n"
+        while server.command("EVAL", WAITING, "0") != ":1":
+            time.sleep(0.01)
         worker.send_signal(signal.SIGSTOP)  # Redis gives to who waits, not to who is awake
         subprocess.run([sys.executable, str(PROGRAM), "bob", server.url()], check=True)
         worker.kill()
