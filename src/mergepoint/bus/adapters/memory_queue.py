@@ -120,7 +120,7 @@ class Queue:
             return None
         job = pick(free)
         job.state, job.attempt, job.at = EntryState.LEASED, job.attempt + 1, now
-        job.token = f"{job.number}.{next(self.tokens)}"
+        job.token = f"{self.name}/{job.number}.{next(self.tokens)}"
         job.worker, job.holder, job.until = worker, holder, now + lease_s
         return Lease(
             queue=self.name,

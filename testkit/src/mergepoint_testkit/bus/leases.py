@@ -64,13 +64,14 @@ async def a_lease_is_not_given_away_before_it_ends(stand: Stand) -> None:
 
 @promise("queues")
 async def no_token_comes_twice(stand: Stand) -> None:
-    await stand.put(stand.first, stand.name("mail"), b"1", attempts_max=10)
     tokens = set()
-    for _ in range(5):
-        lease = await stand.take(stand.first, stand.name("mail"))
-        tokens.add(lease.token)
-        await stand.soon(stand.first.nack(lease))
-    assert len(tokens) == 5
+    for queue in (stand.name("mail"), stand.name("calls")):
+        await stand.put(stand.first, queue, b"1", attempts_max=10)
+        for _ in range(5):
+            lease = await stand.take(stand.first, queue)
+            tokens.add(lease.token)
+            await stand.soon(stand.first.nack(lease))
+    assert len(tokens) == 10
 
 
 @promise("queues")
