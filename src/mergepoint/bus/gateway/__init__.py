@@ -1,0 +1,1 @@
+"""Messages by HTTP, for programs that know nothing of the bus: posted to them and by them."""
