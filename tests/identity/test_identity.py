@@ -196,6 +196,10 @@ def ask(**more):
     return heads[0][:3] + " " + b"".join(body).decode().split(";")[0]
 
 print(ask(HTTP_MERGEPOINT_IDENTITY=sys.argv[2], HTTP_REMOTE_USER="ada"), ask(), sep="|")
+try:
+    import mergepoint.bus.errors
+except ImportError as error:
+    assert sys.version_info < (3, 11) and "MERGEPOINT_BUS_HTTP" in str(error), error
 """
 
 
@@ -249,6 +253,14 @@ def test_what_is_offered_to_apps_leaves_out_what_belongs_to_the_site() -> None:
         "mergepoint.identity.told": False,
         "mergepoint.identity.": False,
         "mergepoint.identityx": False,
+        "mergepoint.bus": True,
+        "mergepoint.bus.adapters.hub": True,
+        "mergepoint.bus.hub": False,
+        "mergepoint.bus.gateway.run": False,
+        "mergepoint.tasks.runner": True,
+        "mergepoint.assembly": True,
+        "mergepoint.assembly.connect": True,
+        "mergepoint.assembly.build": False,
         "mergepoint.cli": False,
         "mergepoint": False,
     }

@@ -1,6 +1,6 @@
-"""Start one worker: load the app once, then give it to the server of its venv.
+"""Start one worker: load the app once, then give it to the server of its venv; or run its tasks.
 
-Place:  supervisor -> [host.boot] -> host.serve
+Place:  supervisor -> [host.boot] -> host.start, host.start_tasks
 Rule:   run by path; this folder and mergepoint's site-packages never come on the app's sys.path.
 """
 
@@ -32,4 +32,5 @@ def load_package() -> None:
 
 if __name__ == "__main__":
     load_package()
-    sys.exit(importlib.import_module(PACKAGE + ".start").main())
+    entry = ".start_tasks" if sys.argv[1:] == ["tasks"] else ".start"
+    sys.exit(importlib.import_module(PACKAGE + entry).main())

@@ -1,4 +1,4 @@
-"""Let an app import `mergepoint.identity` in an environment where Mergepoint is not installed.
+"""Let an app import Mergepoint's part for apps in an environment where it is not installed.
 
 Place:  host.start registers [host.offer] -> importlib -> the folder beside this one
 Rule:   asked last, so an installed Mergepoint wins; offers only what needs no other library.
@@ -18,16 +18,24 @@ if TYPE_CHECKING:
 
 HOME = Path(__file__).resolve().parent.parent
 PACKAGE = "mergepoint"
-OFFERED = PACKAGE + ".identity"
-PARTS = frozenset(
-    ("adapters", "cedar", "contract", "demand", "finding", "grants", "permissions", "refusal",
-     "subject", "verify")
-)  # fmt: skip
-"""What lies below `mergepoint.identity` for apps; the rest belongs to the site."""
+PARTS: dict[str, frozenset[str]] = {
+    PACKAGE + ".identity": frozenset(
+        ("adapters", "cedar", "contract", "demand", "finding", "grants", "permissions", "refusal",
+         "subject", "verify")
+    ),
+}  # fmt: skip
+"""What lies below a package for apps of any Python; the rest belongs to the site."""
+WHOLE = frozenset(("balance", "bus", "core", "tasks", "testing", "wire"))
+"""Packages an app may import from Python 3.11 on."""
+KEPT = (PACKAGE + ".bus.hub", PACKAGE + ".bus.gateway")
+"""Parts of them that are processes of the site."""
+SINGLE = frozenset((PACKAGE + ".assembly.connect",))
+"""Modules that are offered, and with them the packages they lie in."""
+PYTHON_MIN = (3, 11)
 
 
 class Offer:
-    """A meta path finder for `mergepoint` and `mergepoint.identity` with what lies below."""
+    """A meta path finder for `mergepoint` and what of it is meant for apps."""
 
     def find_spec(
         self,
@@ -38,6 +46,10 @@ class Offer:
         """Return the spec of a module that is offered, else None."""
         if name != PACKAGE and not is_offered(name):
             return None
+        if name != PACKAGE and not is_for_any_python(name):
+            refused = too_old(sys.version_info[:2])
+            if refused:
+                raise ImportError(refused, name=name)
         file = HOME.joinpath(*name.split(".")[1:])
         if (file / "__init__.py").is_file():
             found = importlib.util.spec_from_file_location(name, file / "__init__.py")
@@ -51,8 +63,34 @@ class Offer:
 
 def is_offered(name: str) -> bool:
     """Tell whether a full module name is one that apps may import; pure."""
-    below = name[len(OFFERED) + 1 :].partition(".")[0]
-    return name == OFFERED or (name.startswith(OFFERED + ".") and below in PARTS)
+    if not name.startswith(PACKAGE + "."):
+        return False
+    if is_for_any_python(name) or any(one == name or one.startswith(name + ".") for one in SINGLE):
+        return True
+    below = name[len(PACKAGE) + 1 :]
+    kept = any(name == one or name.startswith(one + ".") for one in KEPT)
+    return below.partition(".")[0] in WHOLE and not kept
+
+
+def is_for_any_python(name: str) -> bool:
+    """Tell whether a module is offered to old Pythons, too; pure."""
+    for package, parts in PARTS.items():
+        if name == package:
+            return True
+        if name.startswith(package + "."):
+            return name[len(package) + 1 :].partition(".")[0] in parts
+    return False
+
+
+def too_old(version: tuple[int, ...]) -> str:
+    """Return why this Python has no bus, and what to do instead; empty when it is new enough."""
+    if version[:2] >= PYTHON_MIN:
+        return ""
+    return (
+        "the bus and tasks need Python {}.{}; this is {}.{}. Publish over HTTP instead: POST to "
+        "/publish/TOPIC on the socket MERGEPOINT_BUS_HTTP with MERGEPOINT_BUS_TOKEN, and be told "
+        "by [[subscriptions]] (docs/how-to/bus.md)".format(*PYTHON_MIN, *version[:2])
+    )
 
 
 def register() -> None:
