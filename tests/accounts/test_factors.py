@@ -15,6 +15,7 @@ from sqlalchemy import text
 from mergepoint.identity.accounts.caller import Caller
 from mergepoint.identity.accounts.service.accounts import Accounts
 from mergepoint.identity.accounts.service.errors import Refused
+from mergepoint.identity.accounts.service.factors import Sealed
 from mergepoint.identity.accounts.service.person import Person
 from mergepoint.identity.keys import ACCOUNTS, rotate_ring
 
@@ -109,7 +110,7 @@ def test_the_secret_lies_sealed_and_survives_a_rotation_of_its_ring(
     secret = enrol(accounts, ada, clock)
     with accounts.store.read() as session:
         first = session.execute(text("SELECT sealed FROM accounts_totp")).scalar_one()
-    rotate_ring(accounts.settings.keys_dir, ACCOUNTS, clock.now_s, None)
+    rotate_ring(accounts.settings.keys_dir, ACCOUNTS, clock.now_s)
     clock.pass_s(3600)
 
     assert secret not in first
@@ -117,6 +118,40 @@ def test_the_secret_lies_sealed_and_survives_a_rotation_of_its_ring(
     with accounts.store.read() as session:
         second = session.execute(text("SELECT sealed FROM accounts_totp")).scalar_one()
     assert second.partition(".")[0] != first.partition(".")[0]
+
+
+def test_sealed_anew_a_secret_outlives_the_key_that_sealed_it(
+    accounts: Accounts, ada: Person, by: Caller, clock: MovedClock
+) -> None:
+    keys_dir = accounts.settings.keys_dir
+    secret = enrol(accounts, ada, clock)
+    rotate_ring(keys_dir, ACCOUNTS, clock.now_s, overlap_s=100.0)
+
+    sealed = accounts.factors.seal_anew(by)
+    again = accounts.factors.seal_anew(by)
+    clock.pass_s(200)
+    ring = rotate_ring(keys_dir, ACCOUNTS, clock.now_s, overlap_s=100.0)
+
+    assert (sealed, again) == (Sealed(1, 0), Sealed(0, 0))
+    assert len(ring.keys) == 2, "the first key is gone"
+    assert accounts.factors.check_totp(ada.sub, code_of(secret, clock), by)
+
+
+def test_what_no_key_opens_is_counted_and_left_as_it_is(
+    accounts: Accounts, ada: Person, by: Caller, clock: MovedClock
+) -> None:
+    enrol(accounts, ada, clock)
+    for user in ("bob", "eve"):
+        enrol(accounts, add(accounts, user, by), clock)
+    with accounts.store.write(by) as work:
+        broken = {"sub": ada.sub}
+        work.session.execute(
+            text("UPDATE accounts_totp SET sealed = 'gone.AAAA' WHERE sub = :sub"), broken
+        )
+    rotate_ring(accounts.settings.keys_dir, ACCOUNTS, clock.now_s)
+
+    assert accounts.factors.seal_anew(by) == Sealed(2, 1)
+    assert accounts.factors.seal_anew(by) == Sealed(0, 1)
 
 
 def test_a_secret_moved_to_another_person_opens_nothing(

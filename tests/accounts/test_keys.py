@@ -74,6 +74,15 @@ def test_a_new_key_signs_only_once_everybody_has_read_it(tmp_path: Path) -> None
     assert ring.signing(NOW_S + 100 + KEY_LEAD_S) == ring.keys[0]
 
 
+def test_a_ring_says_when_its_newest_key_will_sign(tmp_path: Path) -> None:
+    first = ensure_ring(tmp_path, "edge", NOW_S)
+    ring = rotate_ring(tmp_path, "edge", NOW_S + 100)
+
+    assert first.due_s(NOW_S) is None
+    assert ring.due_s(NOW_S + 102) == KEY_LEAD_S - 2
+    assert ring.due_s(NOW_S + 100 + KEY_LEAD_S) is None
+
+
 def test_the_first_key_signs_at_once(tmp_path: Path) -> None:
     ring = ensure_ring(tmp_path, "session", NOW_S)
 

@@ -112,6 +112,21 @@ def test_a_link_that_cannot_be_sent_is_printed_before_the_error(
         assert ran.out.startswith("http://127.0.0.1:8000/-/accounts/link/")
 
 
+def test_replaced_keys_of_accounts_end_with_the_device_cookies_they_signed(
+    cli: Any, ada: None, accounts_site: Path
+) -> None:
+    first, second = cli("keys", "rotate", "accounts"), cli("keys", "rotate", "accounts")
+    ring = accounts_site.parent / ".mergepoint/keys/accounts.json"
+    newest, *replaced = json.loads(ring.read_text())["keys"]
+
+    assert (first.code, second.code) == (Exit.OK, Exit.OK)
+    assert "0 second factors sealed anew" in second.err
+    assert newest["not_after"] is None
+    assert all(
+        180 * 86400 - 60 < key["not_after"] - newest["created"] <= 180 * 86400 for key in replaced
+    )
+
+
 def test_no_command_takes_a_password_as_an_argument(cli: Any, ada: None) -> None:
     for arguments in (
         ("users", "add", "bob", PASSWORD),

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,6 +37,8 @@ from mergepoint.manifest.site import Site
 from mergepoint.supervisor.report import LogLine, Progress, Step
 
 SECRET = "hunter2-of-the-provider"
+SIGNS_S_MAX = 60.0
+"""A key signs five seconds after it was made; the rest is for machines with other work."""
 MANIFEST = """\
 [site]
 name = "acme"
@@ -318,3 +321,25 @@ def test_new_roles_and_new_keys_replace_accounts_and_nothing_else(running: Runni
     assert identity["roles"]["editor"] == ["tickets.*"]
     published = {key["kid"] for key in identity["published"]} | {identity["signing"]["kid"]}
     assert published == {key.kid for key in rotated.keys}
+    signs_with(running, rotated.keys[0].kid)
+
+
+def test_a_key_rotated_just_before_a_reload_signs_without_another(running: RunningSite) -> None:
+    production = ("--profile", "production")
+    site = loaded(running)
+    pids = running.pids("hello")
+    rotated = rotate_ring(keys_dir(site), EDGE, SystemClock().unix_s())
+    running.run(*production, "reload")
+
+    signs_with(running, rotated.keys[0].kid)
+
+    assert running.pids("hello") == pids
+
+
+def signs_with(running: RunningSite, kid: str) -> None:
+    """Wait until the snapshot says that the edge signs with this key."""
+    snapshot = loaded(running).run_dir / "snapshot.json"
+    deadline = time.monotonic() + SIGNS_S_MAX
+    while json.loads(snapshot.read_text())["identity"]["signing"]["kid"] != kid:
+        assert time.monotonic() < deadline, "the new key never signed"
+        time.sleep(0.1)

@@ -93,6 +93,11 @@ class Compiler:
             self._site, endpoints, failures, generation, canary_share, self._secret, keys
         )
 
+    def due_s(self) -> float | None:
+        """Return in how many seconds a key that was just made begins to sign."""
+        prepared = self._prepared
+        return prepared.edge.due_s(self._clock.unix_s()) if prepared else None
+
 
 def app_spec(site: Site, app: App, prepared: Prepared | None = None) -> AppSpec:
     """Return how the processes of one app are started, proven and ended.

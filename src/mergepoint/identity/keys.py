@@ -28,7 +28,10 @@ SESSION = "session"
 EDGE = "edge"
 """Signs what apps see; its current seed travels in the snapshot."""
 ACCOUNTS = "accounts"
-"""Signs device cookies and seals second factors; read by accounts alone."""
+"""Signs device cookies and seals second factors; read by accounts alone.
+
+A key of it may be dropped once nothing is sealed with it: `cli.commands.keys` sees to that.
+"""
 RINGS = (SESSION, EDGE, ACCOUNTS)
 
 SEED_BYTES = 32
@@ -72,6 +75,11 @@ class KeyRing:
         """Return the key to sign with: the newest that is `KEY_LEAD_S` old, or else the oldest."""
         ready = (k for k in self.keys if k.created + KEY_LEAD_S <= now_s)
         return next(ready, self.keys[-1])
+
+    def due_s(self, now_s: float) -> float | None:
+        """Return in how many seconds the newest key begins to sign; None when it does already."""
+        newest = self.keys[0]
+        return None if self.signing(now_s) is newest else newest.created + KEY_LEAD_S - now_s
 
     def verifying(self, now_s: float) -> tuple[Key, ...]:
         """Return every key whose signatures still count."""
@@ -125,10 +133,8 @@ def ensure_ring(keys_dir: Path, name: str, now_s: float) -> KeyRing:
     return read_ring(path)
 
 
-def rotate_ring(
-    keys_dir: Path, name: str, now_s: float, overlap_s: float | None = OVERLAP_S
-) -> KeyRing:
-    """Put a new key in front, keep the others for `overlap_s` (None: for ever), drop expired ones.
+def rotate_ring(keys_dir: Path, name: str, now_s: float, overlap_s: float = OVERLAP_S) -> KeyRing:
+    """Put a new key in front, keep the others for `overlap_s`, drop expired ones.
 
     Makes the ring when there is none. Raises `KeysRefused` rather than dropping a key that is
     still needed to stay below `KEYS_MAX`.
@@ -210,8 +216,8 @@ def _new_key(name: str, now_s: float) -> Key:
     return Key(f"{name[0]}{secrets.token_hex(4)}", secrets.token_bytes(SEED_BYTES), now_s)
 
 
-def _ending(key: Key, now_s: float, overlap_s: float | None) -> Key:
-    if overlap_s is None or key.not_after is not None:
+def _ending(key: Key, now_s: float, overlap_s: float) -> Key:
+    if key.not_after is not None:
         return key
     return Key(key.kid, key.seed, key.created, now_s + max(overlap_s, KEY_LEAD_S))
 

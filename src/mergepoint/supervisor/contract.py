@@ -153,6 +153,10 @@ class SnapshotSource(Protocol):
         """Return the whole snapshot for these endpoints; pure."""
         ...
 
+    def due_s(self) -> float | None:
+        """Return in how many seconds the same endpoints give another snapshot; None: never."""
+        ...
+
 
 class EdgeDoor(Protocol):
     """The control channel to one running edge process."""

@@ -20,6 +20,8 @@ from mergepoint.supervisor.running import Running, canary_share, endpoints, fail
 
 APPLY_TIMEOUT_S = 5.0
 RETRY_S = 0.5
+DUE_S_MIN = 0.05
+"""Shortest pause before a snapshot that is due: two clocks never agree to the millisecond."""
 
 
 class Publisher:
@@ -31,6 +33,7 @@ class Publisher:
         self._done = 0
         self._turn = asyncio.Condition()
         self._last: str = ""
+        self._due: asyncio.Task[None] | None = None
 
     def notice(self) -> None:
         """Publish when what the edge should know differs from what it was told."""
@@ -86,9 +89,22 @@ class Publisher:
                 if await self._publish_once():
                     self._done = asked
                     self._turn.notify_all()
+                    self._come_again()
                 else:
                     # The lock is kept: what is asked for meanwhile joins this snapshot.
                     await self._running.clock.sleep(RETRY_S)
+
+    def _come_again(self) -> None:
+        """Publish once more when time alone will have changed the snapshot: a key is of age."""
+        if self._due is not None:
+            self._due.cancel()
+        due_s = self._running.compile.due_s()
+        self._due = None if due_s is None else self._running.spawn_task(self._later(due_s))
+
+    async def _later(self, due_s: float) -> None:
+        await self._running.clock.sleep(max(due_s, DUE_S_MIN))
+        self._due = None
+        self.force()
 
     async def _publish_once(self) -> bool:
         snapshot = self._compile()

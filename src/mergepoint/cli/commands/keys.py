@@ -40,8 +40,8 @@ def command() -> None:
 def rotate(rings: tuple[str, ...], overlap_hours: float) -> None:
     """Put a new key in front of session and edge, or of the rings named.
 
-    session signs sessions, edge what apps see, accounts device cookies and second factors; keys of
-    accounts never end, because second factors are sealed with them.
+    session signs sessions, edge what apps see, accounts device cookies and second factors. Second
+    factors are sealed anew; a replaced key of accounts ends when the device cookies it signed have.
     """
     from mergepoint.cli.accounts import site_accounts
     from mergepoint.cli.invocation import invocation
@@ -54,16 +54,25 @@ def rotate(rings: tuple[str, ...], overlap_hours: float) -> None:
     with site_accounts(invocation()) as (accounts, by):
         keys_dir, now_s = accounts.settings.keys_dir, accounts.clock.unix_s()
         for name in wanted:
-            overlap_s = None if name == ACCOUNTS else overlap_hours * HOUR_S
+            overlap_s = overlap_hours * HOUR_S
+            if name == ACCOUNTS:
+                # Before, too: rotating drops ended keys, and some may still be in use.
+                accounts.factors.seal_anew(by)
+                overlap_s = max(overlap_s, accounts.settings.device_life_s)
             ring = rotate_ring(keys_dir, name, now_s, overlap_s)
             data(f"{name}: {ring.keys[0].kid}")
+            if name == ACCOUNTS:
+                sealed = accounts.factors.seal_anew(by)
+                say(f"{sealed.anew} second factors sealed anew")
+                if sealed.lost:
+                    say(f"{sealed.lost} second factors are sealed with a key that is gone")
             try:
                 detail = {"ring": name, "kid": ring.keys[0].kid}
                 accounts.audit.write(Event.KEYS_ROTATED, by, detail=detail)
             except MergepointError as error:
                 say(f"not written to the audit log: {error.message}")
     if EDGE in wanted:
-        say("the edge signs with its new key after: mergepoint reload")
+        say("the edge signs with its new key soon after: mergepoint reload")
 
 
 @command.command("list")

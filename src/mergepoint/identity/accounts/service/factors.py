@@ -32,6 +32,8 @@ from mergepoint.identity.accounts.store.unit import Store, Work
 
 PURPOSE = "totp"
 STEP_S = 30
+SEALED_AT_ONCE_MAX = 200
+"""Authenticators sealed anew in one transaction, so that nobody waits long for their row."""
 WINDOW = 1
 """Steps before and after now that still count: clocks of telephones differ by half a minute."""
 RECOVERY_CODES = 10
@@ -59,6 +61,14 @@ class NewTotp:
 
     secret: str
     uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """How many authenticators were sealed anew, and how many no key opens any more."""
+
+    anew: int
+    lost: int
 
 
 class Factors:
@@ -140,6 +150,29 @@ class Factors:
         with self._store.write(by) as work:
             row = work.session.get(TotpRow, sub, with_for_update=True)
             return row is not None and row.confirmed_at is not None and self._fits(work, row, code)
+
+    def seal_anew(self, by: Caller) -> Sealed:
+        """Seal every authenticator with the newest key, so that older keys may end.
+
+        A second time changes nothing. Those that no key of the ring opens are counted, not touched.
+        """
+        kid, anew, lost, after = self._rings.accounts().keys[0].kid, 0, 0, ""
+        while True:
+            with self._store.write(by) as work:
+                old = select(TotpRow).where(TotpRow.sub > after)
+                old = old.where(~TotpRow.sealed.startswith(f"{kid}.", autoescape=True))
+                old = old.order_by(TotpRow.sub).limit(SEALED_AT_ONCE_MAX).with_for_update()
+                rows = list(work.session.scalars(old))
+                for row in rows:
+                    secret = self._rings.open(PURPOSE, row.sub, row.sealed)
+                    if secret is None:
+                        lost += 1
+                    else:
+                        row.sealed = self._rings.seal(PURPOSE, row.sub, secret)
+                        anew += 1
+            if not rows:
+                return Sealed(anew, lost)
+            after = rows[-1].sub
 
     def make_recovery(self, sub: str, by: Caller) -> tuple[str, ...]:
         """Return fresh recovery codes, shown now and never again; older ones stop working."""

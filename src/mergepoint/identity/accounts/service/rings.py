@@ -73,8 +73,11 @@ class Rings:
         return key.kid, base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
     def seal(self, purpose: str, owner: str, content: str) -> str:
-        """Return `content` under AES-GCM, bound to its owner."""
-        key = self.accounts().signing(self._clock.unix_s())
+        """Return `content` under AES-GCM with the newest key, bound to its owner.
+
+        Who opens it reads the ring at that moment, so that a new key need not become of age.
+        """
+        key = self.accounts().keys[0]
         nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = AESGCM(_derived(key, purpose)).encrypt(nonce, content.encode(), owner.encode())
         return f"{key.kid}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
