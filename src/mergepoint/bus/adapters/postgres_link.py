@@ -30,6 +30,7 @@ from mergepoint.core.clock import Clock
 
 POOL_MAX = 4
 """Calls of one process that run at the same time; others wait their turn within `call_s`."""
+POOL_CLOSE_S = 1.0
 RETRY_S_MIN = 0.05
 PROCESS_LOCK = 1836016706
 """First half of the advisory lock of a process; its number is the other."""
@@ -205,7 +206,7 @@ class Link:
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
         if pool is not None:
-            await pool.close(timeout=0)
+            await pool.close(timeout=POOL_CLOSE_S)
 
     # --- duties of a connected link ---------------------------------------------------------------
 

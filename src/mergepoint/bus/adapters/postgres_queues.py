@@ -32,6 +32,7 @@ PUT_SQL = (
     " %s::float8[], %s::int[], %s::float8[], %s, %s)"
 )
 TAKE_SQL = f"SELECT {rows.LEASE_COLUMNS} FROM mergepoint.take(%s, %s, %s, %s, %s, %s)"  # noqa: S608
+TIDY_SQL = "SELECT mergepoint.tidy()"
 STATS_SQL = """
 SELECT name, count(*) FILTER (WHERE state IN ('ready', 'held')),
     count(*) FILTER (WHERE state = 'delayed'), count(*) FILTER (WHERE state = 'leased'),
@@ -198,6 +199,7 @@ class Queues:
         return await self._remove(queue, ids, ["dead"])
 
     async def _remove(self, queue: str, ids: Sequence[str], states: list[str]) -> int:
+        await self._link.call(TIDY_SQL)
         ((gone,),) = await self._link.call(
             "SELECT mergepoint.remove(%s, %s, %s)", (queue, list(ids), states)
         )
@@ -220,6 +222,7 @@ class Queues:
     ) -> list[Entry]:
         """See `Engine.browse`; dead letters by when they died, others by their place."""
         wanted = [text for state in states for text in rows.STATES[state]]
+        await self._link.call(TIDY_SQL)
         order = "at, place" if wanted == ["dead"] else "0::float8, place"
         found = await self._link.call(
             f"SELECT {rows.ENTRY_COLUMNS} FROM mergepoint.message"  # noqa: S608 - constants
@@ -233,6 +236,7 @@ class Queues:
 
     async def stats(self) -> list[QueueStats]:
         """See `Engine.queues`."""
+        await self._link.call(TIDY_SQL)
         return [rows.stats(row) for row in await self._link.call(STATS_SQL)]
 
     def end(self) -> None:

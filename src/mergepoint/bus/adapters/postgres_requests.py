@@ -30,10 +30,8 @@ from mergepoint.wire.envelope import Message
 ANSWER_S = 60.0
 """How long an answer waits for a process that does not fetch it."""
 ERROR_CHARACTERS_MAX = 2_000
-ASK_SQL = (
-    "SELECT mergepoint.ask(%s, %s, %s, mergepoint.unix_now() + %s, %s, %s), mergepoint.unix_now()"
-)
-ANSWER_SQL = "SELECT mergepoint.answer(%s, %s, %s, %s, mergepoint.unix_now() + %s, %s, %s)"
+ASK_SQL = "SELECT mergepoint.ask(%s, %s, %s, %s, %s, %s)"
+ANSWER_SQL = "SELECT mergepoint.answer(%s, %s, %s, %s, %s, %s, %s, %s)"
 FETCH_SQL = """
 WITH mine AS (DELETE FROM mergepoint.inbox WHERE process = %s RETURNING *)
 SELECT kind, call, sender, address, expires_at > mergepoint.unix_now(), attributes, data
@@ -43,8 +41,8 @@ SERVE_SQL = """
 WITH known AS (
     INSERT INTO mergepoint.address SELECT unnest(%(names)s::text[]) ON CONFLICT DO NOTHING
 )
-INSERT INTO mergepoint.server (process, address) VALUES (%(process)s, %(address)s)
-ON CONFLICT DO NOTHING
+INSERT INTO mergepoint.server (process, address, room) VALUES (%(process)s, %(address)s, %(room)s)
+ON CONFLICT (address, process) DO UPDATE SET room = excluded.room
 """
 
 
@@ -62,6 +60,15 @@ class PostgresServing:
         await self.requests.stop(self)
         while self.in_hand:
             await asyncio.wait(list(self.in_hand))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Who asked, and which of the addresses served here was chosen."""
+
+    call: str
+    sender: int
+    address: str
 
 
 class Requests:
@@ -83,7 +90,7 @@ class Requests:
         self._asked[call] = answer
         try:
             async with asyncio.timeout(timeout_s):
-                ((to, _now),) = await self._link.call(
+                ((to,),) = await self._link.call(
                     ASK_SQL, (call, self._link.number, address, timeout_s, head, message.data)
                 )
                 _check(to, address)
@@ -98,9 +105,13 @@ class Requests:
 
     async def serve(self, address: str, handler: Handler) -> PostgresServing:
         """See `Engine.serve`."""
-        await self._offer(address)
         serving = PostgresServing(self, address, handler, set())
         self._served.append(serving)
+        try:
+            await self._offer(address)
+        except BusError:
+            self._served.remove(serving)
+            raise
         return serving
 
     async def stop(self, serving: PostgresServing) -> None:
@@ -108,7 +119,11 @@ class Requests:
         if serving not in self._served:
             return
         self._served.remove(serving)
-        if not any(one.address == serving.address for one in self._served) and not self._closed:
+        if self._closed:
+            return
+        if any(one.address == serving.address for one in self._served):
+            await self._offer(serving.address)
+        else:
             await self._link.call(
                 "DELETE FROM mergepoint.server WHERE process = %s AND address = %s",
                 (self._link.number, serving.address),
@@ -145,9 +160,15 @@ class Requests:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _offer(self, address: str) -> None:
-        names = sorted({address, address.partition("/")[0]})
+        servings = sum(one.address == address for one in self._served)
         await self._link.call(
-            SERVE_SQL, {"names": names, "process": self._link.number, "address": address}
+            SERVE_SQL,
+            {
+                "names": sorted({address, address.partition("/")[0]}),
+                "process": self._link.number,
+                "address": address,
+                "room": servings * self._link.limits.requests_max,
+            },
         )
 
     async def _fetch(self) -> None:
@@ -160,8 +181,9 @@ class Requests:
             for kind, call, sender, address, timely, attributes, data in found:
                 if kind != "request":
                     self._settle(kind, call, attributes, data)
-                elif timely:
-                    await self._take(call, sender, address, rows.message(attributes, data))
+                else:
+                    asked = _Asked(call, sender, address)
+                    await self._take(asked, rows.message(attributes, data), timely)
 
     def _settle(self, kind: str, call: str, attributes: Mapping[str, Any], data: bytes) -> None:
         answer = self._asked.get(call)
@@ -174,27 +196,20 @@ class Requests:
         else:
             answer.set_exception(RemoteError(attributes["message"], remote_code=attributes["code"]))
 
-    async def _take(self, call: str, sender: int, address: str, message: Message) -> None:
-        serving = self._choose(address)
-        if serving is None or len(serving.in_hand) >= self._link.limits.requests_max:
-            words = {"message": f"{address} takes no more requests now"}
-            await self._answer(sender, "unavailable", call, words)
-            return
-        task = asyncio.create_task(self._handle(serving, call, sender, message))
-        serving.in_hand.add(task)
-        task.add_done_callback(serving.in_hand.discard)
+    async def _take(self, asked: _Asked, message: Message, timely: bool) -> None:
+        fitting = [one for one in self._served if one.address == asked.address]
+        serving = min(fitting, key=lambda one: len(one.in_hand), default=None)
+        if not timely:
+            await self._send(asked, "", "{}")
+        elif serving is None or len(serving.in_hand) >= self._link.limits.requests_max:
+            words = {"message": f"{asked.address} takes no more requests now"}
+            await self._send(asked, "unavailable", json.dumps(words))
+        else:
+            task = asyncio.create_task(self._handle(serving, asked, message))
+            serving.in_hand.add(task)
+            task.add_done_callback(serving.in_hand.discard)
 
-    def _choose(self, address: str) -> PostgresServing | None:
-        fitting = [
-            one
-            for one in self._served
-            if one.address == address or one.address.partition("/")[0] == address
-        ]
-        return min(fitting, key=lambda one: len(one.in_hand), default=None)
-
-    async def _handle(
-        self, serving: PostgresServing, call: str, sender: int, message: Message
-    ) -> None:
+    async def _handle(self, serving: PostgresServing, asked: _Asked, message: Message) -> None:
         try:
             answer = await serving.handler(message)
             head = rows.head(answer, self._link.limits)
@@ -203,18 +218,14 @@ class Requests:
                 "message": (str(error) or type(error).__name__)[:ERROR_CHARACTERS_MAX],
                 "code": error.code if isinstance(error, MergepointError) else "error",
             }
-            await self._answer(sender, "error", call, words)
+            await self._send(asked, "error", json.dumps(words))
         else:
-            await self._send(sender, "answer", call, head, answer.data)
+            await self._send(asked, "answer", head, answer.data)
 
-    async def _answer(self, to: int, kind: str, call: str, words: Mapping[str, str]) -> None:
-        await self._send(to, kind, call, json.dumps(words), b"")
-
-    async def _send(self, to: int, kind: str, call: str, head: str, data: bytes) -> None:
+    async def _send(self, asked: _Asked, kind: str, head: str, data: bytes = b"") -> None:
+        to = (self._link.number, asked.address, asked.sender, kind, asked.call)
         try:
-            await self._link.call(
-                ANSWER_SQL, (to, kind, call, self._link.number, ANSWER_S, head, data)
-            )
+            await self._link.call(ANSWER_SQL, (*to, ANSWER_S, head, data))
         except BusError:
             return  # who asked has a deadline, and is told that it may have run
 

@@ -84,8 +84,9 @@ CREATE UNLOGGED TABLE mergepoint.process (
     beat_at float8 NOT NULL
 ) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE mergepoint.server (
-    process integer NOT NULL, address text NOT NULL, PRIMARY KEY (address, process)
-);
+    process integer NOT NULL, address text NOT NULL, room integer NOT NULL,
+    busy integer NOT NULL DEFAULT 0, PRIMARY KEY (address, process)
+) WITH (fillfactor = 50);
 CREATE UNLOGGED TABLE mergepoint.member (
     process integer NOT NULL, place integer NOT NULL, address text NOT NULL, info json NOT NULL,
     since float8 NOT NULL, PRIMARY KEY (process, place)

@@ -206,48 +206,72 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Send a request to one who serves the address and beats, chosen at random. Returns who; -1 when
--- nobody does now, -2 when nobody ever did or the instance is gone.
+-- Send a request to one who serves the address, beats and has the most room. Returns who; -1 when
+-- nobody takes it now, -2 when nobody ever served the address or the instance is gone.
 CREATE FUNCTION mergepoint.ask(
-    p_call text, p_sender integer, p_address text, p_expires_at float8, p_attributes text,
+    p_call text, p_sender integer, p_address text, p_timeout_s float8, p_attributes text,
     p_data bytea
 ) RETURNS integer LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_process integer;
+    v_chosen mergepoint.server%ROWTYPE;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    SELECT s.process INTO v_process
-    FROM mergepoint.server s JOIN mergepoint.process p ON p.number = s.process
-    WHERE (s.address = p_address OR split_part(s.address, '/', 1) = p_address)
-        AND p.beat_at > mergepoint.unix_now() - 2 * p.heartbeat_s
-    ORDER BY random() LIMIT 1;
-    IF v_process IS NULL THEN
-        RETURN CASE WHEN position('/' IN p_address) = 0 AND EXISTS (
-            SELECT FROM mergepoint.address a WHERE a.name = p_address
-        ) THEN -1 ELSE -2 END;
+    -- Whoever was chosen may be full by the time its row is ours.
+    FOR v_try IN 1..3 LOOP
+        UPDATE mergepoint.server s SET busy = s.busy + 1
+        WHERE (s.address, s.process) = (
+            SELECT o.address, o.process
+            FROM mergepoint.server o JOIN mergepoint.process p ON p.number = o.process
+            WHERE (o.address = p_address OR split_part(o.address, '/', 1) = p_address)
+                AND p.beat_at > mergepoint.unix_now() - 2 * p.heartbeat_s AND o.busy < o.room
+            ORDER BY o.busy, random() LIMIT 1
+        ) AND s.busy < s.room
+        RETURNING * INTO v_chosen;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF v_chosen.process IS NULL THEN
+        RETURN CASE
+            WHEN EXISTS (
+                SELECT FROM mergepoint.server s
+                WHERE s.address = p_address OR split_part(s.address, '/', 1) = p_address
+            ) THEN -1
+            WHEN position('/' IN p_address) = 0 AND EXISTS (
+                SELECT FROM mergepoint.address a WHERE a.name = p_address
+            ) THEN -1
+            ELSE -2
+        END;
     END IF;
     INSERT INTO mergepoint.inbox (
         process, kind, call, sender, address, expires_at, attributes, data
     ) VALUES (
-        v_process, 'request', p_call, p_sender, p_address, p_expires_at, p_attributes::json, p_data
+        v_chosen.process, 'request', p_call, p_sender, v_chosen.address,
+        mergepoint.unix_now() + p_timeout_s, p_attributes::json, p_data
     );
-    PERFORM pg_notify('mergepoint_' || v_process, 'inbox');
-    RETURN v_process;
+    PERFORM pg_notify('mergepoint_' || v_chosen.process, 'inbox');
+    RETURN v_chosen.process;
 END $$;
 
--- Answer a call: `p_kind` is answer, error or unavailable.
+-- End a request that `p_server` was sent for `p_address`: `p_kind` is answer, error, unavailable, or
+-- nothing for one that came too late.
 CREATE FUNCTION mergepoint.answer(
-    p_process integer, p_kind text, p_call text, p_sender integer, p_expires_at float8,
-    p_attributes text, p_data bytea
+    p_server integer, p_address text, p_sender integer, p_kind text, p_call text,
+    p_timeout_s float8, p_attributes text, p_data bytea
 ) RETURNS void LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    INSERT INTO mergepoint.inbox (
-        process, kind, call, sender, address, expires_at, attributes, data
-    ) VALUES (p_process, p_kind, p_call, p_sender, '', p_expires_at, p_attributes::json, p_data);
-    PERFORM pg_notify('mergepoint_' || p_process, 'inbox');
+    UPDATE mergepoint.server SET busy = greatest(busy - 1, 0)
+    WHERE process = p_server AND address = p_address;
+    IF p_kind <> '' THEN
+        INSERT INTO mergepoint.inbox (
+            process, kind, call, sender, address, expires_at, attributes, data
+        ) VALUES (
+            p_sender, p_kind, p_call, p_server, p_address, mergepoint.unix_now() + p_timeout_s,
+            p_attributes::json, p_data
+        );
+        PERFORM pg_notify('mergepoint_' || p_sender, 'inbox');
+    END IF;
 END $$;
 
 -- Everybody may call these two at most; an engine's role is granted the rest (see the docs).
