@@ -1,0 +1,1 @@
+"""The process that runs tasks: it holds leases, its children hold user code."""
