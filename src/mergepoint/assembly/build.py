@@ -7,7 +7,6 @@ Rule:   a digest changes exactly when running processes are no longer what is wa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -15,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mergepoint.assembly import digests, messages
 from mergepoint.assembly.binary import edge_argv
 from mergepoint.assembly.identity import Prepared, edge_keys, prepare
+from mergepoint.assembly.messages import Messages
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.core.endpoints import Failure, SlotEndpoint
 from mergepoint.edge.compile import compile_snapshot
@@ -53,21 +54,25 @@ def wanted_from_site(
     """
     clock = SystemClock()
     prepared = prepare(site, clock.unix_s())
+    secret = secret_of(site.state_dir)
+    bus = messages.prepare(site, secret)
     apps = {
-        name: app_spec(site, app, prepared)
+        name: app_spec(site, app, prepared, bus)
         for name, app in site.apps.items()
         if app.kind.has_processes and name not in site.failures
     }
     failures = {
         name: why for name, why in site.failures.items() if site.apps[name].kind.has_processes
     }
+    if bus is not None:
+        apps |= messages.service_specs(bus, apps)
     inherited = {name: environ[name] for name in INHERITED if name in environ}
     wanted = Wanted(
         site.name, apps, tuple(ListenerSpec(item.name, item.address) for item in site.listeners),
         edge_spec(site, edge_argv(edge_binary, environ)), site.run_dir, site.state_dir / "logs",
         site.memory_bytes_max, failures, inherited, (site.file, site.state_dir, site.run_dir),
     )  # fmt: skip
-    return looked_at(wanted), Compiler(site, secret_of(site.state_dir), prepared, clock)
+    return looked_at(wanted), Compiler(site, secret, prepared, clock)
 
 
 class Compiler:
@@ -99,16 +104,21 @@ class Compiler:
         return prepared.edge.due_s(self._clock.unix_s()) if prepared else None
 
 
-def app_spec(site: Site, app: App, prepared: Prepared | None = None) -> AppSpec:
+def app_spec(
+    site: Site, app: App, prepared: Prepared | None = None, bus: Messages | None = None
+) -> AppSpec:
     """Return how the processes of one app are started, proven and ended.
 
-    `prepared` is what identity needs; only the accounts app itself is told of it.
+    `prepared` is what identity needs; only the accounts app itself is told of it. `bus` is told to
+    every app but those that are part of Mergepoint.
     """
     argv = (str(app.python), boot.__file__) if app.kind.is_python else app.command
     by_socket = app.kind.is_python or any("{socket}" in part for part in app.command)
     own = prepared if app.builtin else None
     env = {**app.environment, **_told(site, app), **(own.environment if own else {})}
-    digest = _digest([
+    if bus is not None and not app.builtin:
+        env |= bus.environment(app.name, f"{app.name}/{{slot}}")
+    digest = digests.digest([
         argv, by_socket, env, app.directory, app.user, app.group, app.limits, app.python,
         _own_version(app), *([own.kids] if own else []),
     ])  # fmt: skip
@@ -144,7 +154,7 @@ def edge_spec(site: Site, argv: tuple[str, ...]) -> EdgeSpec:
     """Return how the edge is started; what its snapshot says needs no new process."""
     env = {"MERGEPOINT_EDGE_THREADS": str(site.edge_threads)}
     binary = Path(argv[0])
-    digest = _digest([argv, env, binary.stat().st_size, _content_digest(binary)])
+    digest = digests.digest([argv, env, binary.stat().st_size, digests.file_digest(binary)])
     return EdgeSpec(argv, env, digest, site.edge_limits.drain_s)
 
 
@@ -231,13 +241,4 @@ def _own_version(app: App) -> str:
     if not app.kind.is_python:
         return ""
     folder = Path(boot.__file__).parent
-    return _digest([(path.name, path.read_bytes()) for path in sorted(folder.glob("*.py"))])
-
-
-def _content_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return digests.digest([(path.name, path.read_bytes()) for path in sorted(folder.glob("*.py"))])
