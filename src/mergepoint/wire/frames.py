@@ -3,8 +3,8 @@
 Place:  bus.adapters.hub <-> [wire.frames] <-> bus.hub
 Rule:   no I/O; a length is checked before anything is kept, so garbage costs four bytes.
 
-A frame is 4 bytes length of what follows, 4 bytes length of the head (both big endian), the head, and
-the rest. `docs/reference/bus.md` says what stands in heads.
+A frame is 4 bytes length of what follows, 4 bytes length of the head (both big endian), the head,
+and the rest. `docs/reference/bus.md` says what stands in heads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def encode_json(head: Any, parts: Iterable[bytes] = ()) -> bytes:  # Any: whatev
 
 
 def cut(rest: bytes, lengths: Sequence[int]) -> list[bytes]:
-    """Return the parts of a frame's rest; raise `FrameInvalid` when they are not exactly that long."""
+    """Return the parts of a frame's rest; raise `FrameInvalid` if lengths and bytes disagree."""
     parts = []
     at = 0
     for length in lengths:
