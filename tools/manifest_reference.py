@@ -113,7 +113,7 @@ Every message of these topics is posted to an app, at least once, as a CloudEven
 binary mode. Any 2xx takes it; anything else, or no answer, and it is posted again later.
 """
 SCHEDULES = """\
-The task is named with its app, `APP.TASK`; the app has `tasks`.
+Tasks may also carry their schedule in the code that declares them.
 """
 GUARDS = """\
 A requirement is `public` (everybody), `user` (anybody proven), `person`, `service`, `role:NAME`,

@@ -16,6 +16,7 @@ from mergepoint.core.errors import ManifestRefused
 from mergepoint.manifest.checks.bus import ABLE, ENGINES, LACKS
 from mergepoint.manifest.load import inspect
 from mergepoint.manifest.messages import TaskWorkers
+from mergepoint.manifest.resolve_bus import app_of_task
 from mergepoint.manifest.settings import list_settings
 from mergepoint.manifest.site import Site
 
@@ -63,6 +64,23 @@ def test_a_schedule_names_a_task_of_an_app(load: Load) -> None:
     schedule = load(text).schedules[0]
 
     assert (schedule.task, schedule.timezone, schedule.missed) == ("wiki.nightly", "UTC", "one")
+
+
+@pytest.mark.parametrize(
+    ("task", "app"),
+    [
+        ("mail.send", "mail"),  # the app's name
+        ("tracker.jobs.nightly", "tickets"),  # the module it declares
+        ("tracker.other.nightly", "tickets"),  # a module beside it
+        ("nightly", ""),
+    ],
+)
+def test_a_schedule_finds_its_app_by_the_name_of_the_task(task: str, app: str) -> None:
+    assert app_of_task(task, {"mail": "outgoing", "tickets": "tracker.jobs"}) == app
+
+
+def test_the_only_app_with_tasks_is_meant_by_any_schedule() -> None:
+    assert app_of_task("nightly", {"tickets": "tracker.jobs"}) == "tickets"
 
 
 def test_secrets_of_an_engine_come_from_the_environment_and_are_not_shown(load: Load) -> None:

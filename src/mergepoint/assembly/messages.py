@@ -170,7 +170,7 @@ def task_document(site: Site, app: App) -> Json:
     """Return `MERGEPOINT_TASKS`: what a process that runs tasks works on."""
     tasks = app.tasks
     assert tasks is not None  # noqa: S101 - the caller chose apps that have some
-    own = [entry for entry in site.schedules if entry.task.partition(".")[0] == app.name]
+    own = [entry for entry in site.schedules if entry.app == app.name]
     return {
         "app": app.name,
         "module": tasks.module,

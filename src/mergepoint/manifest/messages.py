@@ -107,6 +107,8 @@ class Schedule:
     """A task that is started by the clock."""
 
     task: str
+    app: str
+    """The app that declares it; empty when nobody can know."""
     cron: str
     timezone: str
     missed: str

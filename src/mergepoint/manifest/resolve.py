@@ -103,7 +103,9 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
             draft.subscriptions, lambda position: _origin_of(setting, ("subscriptions", position))
         ),
         schedules=resolve_schedules(
-            draft.schedules, lambda position: _origin_of(setting, ("schedules", position))
+            draft.schedules,
+            {name: app.tasks.module for name, app in apps.items() if app.tasks is not None},
+            lambda position: _origin_of(setting, ("schedules", position)),
         ),
     )
 

@@ -95,10 +95,30 @@ def subscription_queue(app: str, on: str, post: str) -> str:
 
 
 def resolve_schedules(
-    tables: Mapping[int, ScheduleTable], origin_at: OriginAt
+    tables: Mapping[int, ScheduleTable], modules: Mapping[str, str], origin_at: OriginAt
 ) -> tuple[Schedule, ...]:
-    """Return every schedule."""
+    """Return every schedule; `modules` are those that declare tasks, by app."""
     return tuple(
-        Schedule(table.task, table.cron, table.timezone, table.missed, origin_at(position))
+        Schedule(
+            task=table.task,
+            app=table.app or app_of_task(table.task, modules),
+            cron=table.cron,
+            timezone=table.timezone,
+            missed=table.missed,
+            origin=origin_at(position),
+        )
         for position, table in tables.items()
     )
+
+
+def app_of_task(task: str, modules: Mapping[str, str]) -> str:
+    """Return the app a task belongs to by its name; empty when several may be meant."""
+    first = task.partition(".")[0]
+    if first in modules:
+        return first
+    named = [app for app, module in modules.items() if task.startswith(f"{module}.")]
+    top = [app for app, module in modules.items() if module.partition(".")[0] == first]
+    for found in (named, top, list(modules)):
+        if len(found) == 1:
+            return found[0]
+    return ""

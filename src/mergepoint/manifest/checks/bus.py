@@ -13,7 +13,7 @@ from mergepoint.core.problems import Severity
 from mergepoint.manifest.checks.search import Found, find_module, search_paths
 from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.messages import Bus, Subscription
-from mergepoint.manifest.shown import KeyPath, quoted
+from mergepoint.manifest.shown import KeyPath
 from mergepoint.manifest.site import App, Mode, Site
 from mergepoint.manifest.validate import Draft, Report
 from mergepoint.manifest.words import nearest
@@ -106,19 +106,25 @@ def _twice(site: Site, draft: Draft, report: Report) -> None:
 
 def _schedules(site: Site, draft: Draft, report: Report) -> None:
     with_tasks = [name for name, app in site.apps.items() if app.tasks is not None]
-    for position, table in draft.schedules.items():
-        app = table.task.partition(".")[0]
-        if app in with_tasks or table.task.startswith("mp."):
+    known = f"apps with tasks: {', '.join(with_tasks) or 'none'}"
+    for schedule, position in zip(site.schedules, draft.schedules, strict=True):
+        path = ("schedules", position)
+        app = schedule.app
+        if app in with_tasks or (app in draft.apps and "tasks" in draft.apps[app].broken):
             continue
-        path = ("schedules", position, "task")
-        if app in draft.apps and "tasks" in draft.apps[app].broken:
-            continue  # told where it stands
         if app in site.apps:
             fix = f'add tasks = "module" under [apps.{app}]'
-            report.add(path, f"is of app {quoted(app)}, which has no tasks", fix=fix)
+            report.add((*path, "app"), "has no tasks", fix=fix, value=app)
+        elif app:
+            fix = nearest(app, with_tasks) or known
+            report.add((*path, "app"), "is no app of this site", fix=fix, value=app)
+        elif with_tasks:
+            fix = f'add app = "{with_tasks[0]}"'
+            message = "may be a task of several apps"
+            report.add((*path, "task"), message, fix=fix, value=schedule.task)
         else:
-            fix = nearest(app, with_tasks) or f"apps with tasks: {', '.join(with_tasks) or 'none'}"
-            report.add(path, f"begins with {quoted(app)}, which is no app here", fix=fix)
+            fix = 'add tasks = "module" to the app that declares it'
+            report.add((*path, "task"), "no app has tasks", fix=fix, value=schedule.task)
 
 
 def _url(bus: Bus, mode: Mode, report: Report) -> None:

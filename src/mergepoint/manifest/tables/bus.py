@@ -191,9 +191,15 @@ class SubscriptionTable(Table):
 class ScheduleTable(Table):
     """A task that is started by the clock."""
 
-    task: Annotated[str, AfterValidator(task_name)] = key('Task, such as "tickets.nightly".', ...)
+    task: Annotated[str, AfterValidator(task_name)] = key(
+        'Task by its name, such as "tickets.nightly".', ...
+    )
     cron: Annotated[str, AfterValidator(_cron)] = key(
         'When: minute, hour, day, month, weekday, such as "15 3 * * *".', ...
+    )
+    app: str | None = key(
+        "App that declares it.",
+        stands_for="the app or module the name begins with, else the only app with tasks",
     )
     timezone: Annotated[str, AfterValidator(_timezone)] = key("Time zone of `cron`.", "UTC")
     missed: Literal["skip", "one", "all"] = key(
