@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mergepoint
 from mergepoint.assembly import deliveries
@@ -151,18 +152,16 @@ def hub_document(site: Site, bus: Bus) -> Json:
 
 def bus_document(site: Site, bus: Bus, address: str) -> Json:
     """Return `MERGEPOINT_BUS` for one address; ``{slot}`` in it is filled in for each process."""
-    hub = bus.url.value if bus.url.is_remote_hub else f"hub+unix://{hub_socket(site)}"
+    hub = _remote(bus) if bus.url.is_remote_hub else f"hub+unix://{quote(str(hub_socket(site)))}"
     document: Json = {
         "site": site.name,
-        "url": hub if bus.url.is_own_hub else bus.url.value,
+        "url": hub if bus.url.is_own_hub or bus.url.is_remote_hub else bus.url.value,
         "hub": hub,
         "address": address,
         "serializer": bus.serializer,
         "limits": _limits(bus),
         "tasks": {},
     }
-    if bus.url.is_remote_hub:
-        document["token_file"] = str(bus.token_file)
     return document
 
 
@@ -188,6 +187,12 @@ def task_document(site: Site, app: App) -> Json:
 def hub_socket(site: Site) -> Path:
     """Return where the hub of this site listens."""
     return site.run_dir / HUB_SOCKET
+
+
+def _remote(bus: Bus) -> str:
+    """Return the address of another machine's hub with the file of the token it asks for."""
+    mark = "&" if "?" in bus.url.value else "?"
+    return f"{bus.url.value}{mark}token_file={quote(str(bus.token_file))}"
 
 
 def _limits(bus: Bus) -> Json:

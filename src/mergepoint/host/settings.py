@@ -60,6 +60,8 @@ class Settings(NamedTuple):
     prefix: str
     request_timeout_s: float
     loop_block_s: float
+    bus: bool = False
+    """Whether the site has a bus, whose messages say which request they were made in."""
 
     @property
     def development(self) -> bool:
@@ -108,6 +110,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         prefix=prefix,
         request_timeout_s=_number(environ, "MERGEPOINT_REQUEST_TIMEOUT_S", 0.0),
         loop_block_s=_number(environ, "MERGEPOINT_LOOP_BLOCK_S", LOOP_BLOCK_S),
+        bus=bool(environ.get("MERGEPOINT_BUS")),
     )
 
 
