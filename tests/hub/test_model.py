@@ -1,0 +1,34 @@
+"""The engine does what the reference model does, whatever the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from mergepoint_testkit.bus.machine import machine_of
+
+from mergepoint.bus.contract import Limits
+
+from .hub_process import HubProcess
+from .source import HubSource
+
+
+@pytest.mark.parametrize(
+    "examples", [20, pytest.param(1000, marks=pytest.mark.soak)], ids=["short", "long"]
+)
+def test_random_commands_end_as_in_the_model(
+    shared_hubs: Callable[[Limits], HubProcess], examples: int
+) -> None:
+    run_state_machine_as_test(
+        machine_of(lambda: HubSource(shared_hubs)),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
