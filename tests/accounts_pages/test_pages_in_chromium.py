@@ -16,6 +16,8 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from mergepoint.identity.accounts.caller import Caller
+
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -25,6 +27,7 @@ MEASURES = Path(__file__).parents[1] / "browser"
 ACTION_MS_MAX = 20_000
 MOUNT = "/-/accounts"
 PASSWORD = "seven pears on a wall"
+BY_TEST = Caller(user="(test)")
 DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 360, "height": 740}
 DOORS = ["/login", "/forgot", "/logout", "/link/nothing", "/nowhere"]
 ROOMS = ["/profile", "/security", "/security/totp", "/sessions", "/tokens", "/admin/people",
@@ -284,11 +287,12 @@ def test_a_password_can_be_looked_at(reader, running) -> None:  # type: ignore[n
 def test_every_text_can_be_read(reader, running, scheme: str) -> None:  # type: ignore[no-untyped-def]
     script = (MEASURES / "contrasts.js").read_text()
     running.house.person("ada", name="Ada", roles=("admin",))
+    doors, rooms = every(running.house)
     stranger = reader.open("/login", color_scheme=scheme)
     insider = reader.log_in("ada", color_scheme=scheme)
 
-    assert {a: f for a, f in measured(stranger, DOORS, script).items() if f} == {}
-    assert {a: f for a, f in measured(insider, ROOMS, script).items() if f} == {}
+    assert {a: f for a, f in measured(stranger, doors, script).items() if f} == {}
+    assert {a: f for a, f in measured(insider, rooms, script).items() if f} == {}
 
 
 @pytest.mark.parametrize("lang", ["en", "de"])
@@ -296,16 +300,18 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(reader, running, la
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
     small = f"() => ({(MEASURES / 'small_targets.js').read_text()})(24)"
     running.house.person("ada", name="Ada Longname of the Orchard", lang=lang, roles=("admin",))
+    doors, rooms = every(running.house)
     stranger, insider = reader.open(locale=lang, **phone), reader.log_in("ada", **phone)
     wide = "() => document.documentElement.scrollWidth - innerWidth"
 
-    for page, addresses in ((stranger, DOORS), (insider, ROOMS)):
+    for page, addresses in ((stranger, doors), (insider, rooms)):
         assert {a: px for a, px in measured(page, addresses, wide).items() if px > 0} == {}
         assert {a: f for a, f in measured(page, addresses, small).items() if f} == {}
 
 
 def test_every_page_has_a_language_a_title_one_heading_and_named_controls(reader, running) -> None:  # type: ignore[no-untyped-def]
     running.house.person("ada", roles=("admin",))
+    doors, rooms = every(running.house)
     stranger, insider = reader.open("/login"), reader.log_in("ada")
     script = """() => {
       const wrong = [];
@@ -322,8 +328,19 @@ def test_every_page_has_a_language_a_title_one_heading_and_named_controls(reader
       return wrong;
     }"""
 
-    assert {a: f for a, f in measured(stranger, DOORS, script).items() if f} == {}
-    assert {a: f for a, f in measured(insider, ROOMS, script).items() if f} == {}
+    assert {a: f for a, f in measured(stranger, doors, script).items() if f} == {}
+    assert {a: f for a, f in measured(insider, rooms, script).items() if f} == {}
+
+
+def every(house: Any) -> tuple[list[str], list[str]]:
+    """Return the pages for strangers and for administrators, those about somebody among them."""
+    person = house.person("rosa-of-the-orchard-beyond", name="Rosa", roles=("reader",))
+    service = house.accounts.people.add("builder", BY_TEST, kind="service")
+    proof = house.accounts.joining.address_link(person.sub, "rosa@orchard.example", BY_TEST)
+    about = [
+        f"/admin/people/{one.sub}{page}" for one in (person, service) for page in ("", "/delete")
+    ]
+    return [*DOORS, proof.url.partition(MOUNT)[2]], [*ROOMS, *about]
 
 
 def measured(page: Page, addresses: list[str], script: str) -> dict[str, Any]:
