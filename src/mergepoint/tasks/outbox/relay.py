@@ -1,0 +1,283 @@
+"""From outboxes to the bus: what was committed is put, then deleted, in this order.
+
+Place:  the hub, assembly -> [outbox.relay] -> outbox.relay_sqlite, outbox.relay_postgres, Engine
+Rule:   a crash between both repeats the put; the engine drops the repeat by its id.
+
+    relay = Relay(RelaySettings(databases=("sqlite:////srv/app.db",)), engine, clock)
+    await relay.run()                     # until it is cancelled
+
+One relay works for a database at a time (a file's lock, an advisory lock); others stand by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mergepoint.bus.contract import Engine
+from mergepoint.bus.errors import BusError, BusFull, BusLost, MessageTooLarge, NotCapable
+from mergepoint.core.clock import Clock
+from mergepoint.tasks.outbox.contract import OutboxRefused
+from mergepoint.tasks.outbox.crash import crash_points
+from mergepoint.tasks.outbox.rows import Waiting
+
+log = logging.getLogger("mergepoint.outbox")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelaySettings:
+    """Whose outboxes, and the bounds of relaying them."""
+
+    databases: tuple[str, ...] = ()
+    """`sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`."""
+    batch_max: int = 200
+    """Rows of one claim."""
+    poll_s_min: float = 0.02
+    """Between two looks right after there was something."""
+    poll_s_max: float = 0.25
+    """Between two looks at a quiet database."""
+    tries_max: int = 10
+    """Refusals of one row before it is parked."""
+    pause_s: float = 0.5
+    """After the bus was lost or full, before the next try."""
+    crash_at: str = ""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How an outbox stands."""
+
+    waiting: int
+    parked: int
+    oldest_s: float
+    """Age of the oldest row that waits; 0 when none does."""
+
+
+class Store(Protocol):
+    """The table of one database; raises `StoreLost` when the database does not answer."""
+
+    @property
+    def name(self) -> str:
+        """Name the database, without secrets."""
+        ...
+
+    async def lead(self) -> bool:
+        """Connect, make the table, and become the one who relays; False: somebody else does."""
+        ...
+
+    async def claim(self, limit: int, without: Sequence[str]) -> list[Waiting]:
+        """Return rows of these queues' others, oldest first; claimed until `settle` or `close`."""
+        ...
+
+    async def settle(self, done: Sequence[int], tried: Mapping[int, str], parked_at: float) -> None:
+        """Delete rows, and note why others were refused; with a time, those are parked."""
+        ...
+
+    async def release(self) -> None:
+        """Let go of what was claimed; a second call does nothing."""
+        ...
+
+    async def changed(self) -> bool:
+        """Tell whether something may have been written since the last call."""
+        ...
+
+    async def lag(self, now: float) -> Lag:
+        """Count."""
+        ...
+
+    async def close(self) -> None:
+        """Lead no longer, and disconnect; a second call does nothing."""
+        ...
+
+
+class StoreLost(Exception):
+    """The database did not answer; the words are its own."""
+
+
+@dataclass
+class _Outcome:
+    """What became of a batch."""
+
+    done: list[int] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
+    parked: dict[int, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    """Queues that were full."""
+
+
+class Relay:
+    """Relays every database of its settings."""
+
+    def __init__(self, settings: RelaySettings, engine: Engine, clock: Clock) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._clock = clock
+        self._passing = crash_points(settings.crash_at)
+        self._stores = [open_store(url) for url in settings.databases]
+        self._woken = {store.name: asyncio.Event() for store in self._stores}
+        self.relayed: dict[str, int] = {store.name: 0 for store in self._stores}
+        """How many rows were sent since this relay began, by database."""
+        self.leading: set[str] = set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; a database that is away is tried again and again."""
+        async with asyncio.TaskGroup() as group:
+            for store in self._stores:
+                group.create_task(self._serve(store), name=f"relay {store.name}")
+
+    def wake(self, database: str = "") -> None:
+        """Look now: somebody committed; without a name into every database."""
+        for name, event in self._woken.items():
+            if database in ("", name):
+                event.set()
+
+    async def lags(self) -> dict[str, Lag]:
+        """Return how every outbox stands that is relayed here."""
+        found = {}
+        for store in self._stores:
+            if store.name in self.leading:
+                with contextlib.suppress(StoreLost):
+                    found[store.name] = await store.lag(self._clock.unix_s())
+        return found
+
+    async def _serve(self, store: Store) -> None:
+        try:
+            while True:
+                try:
+                    if await store.lead():
+                        self.leading.add(store.name)
+                        await self._relay(store)
+                except StoreLost as error:
+                    log.warning("outbox of %s: %s", store.name, error)
+                    self.leading.discard(store.name)
+                    await store.close()
+                await self._clock.sleep(self._settings.pause_s)
+        finally:
+            self.leading.discard(store.name)
+            await store.close()
+
+    async def _relay(self, store: Store) -> None:
+        held: set[str] = set()
+        held_until = 0.0
+        poll_s = self._settings.poll_s_min
+        while True:
+            if self._clock.monotonic_s() >= held_until:
+                held = set()
+            await store.changed()  # from here on: what comes while we look is seen afterwards
+            claimed = await store.claim(self._settings.batch_max, sorted(held))
+            if claimed:
+                poll_s = self._settings.poll_s_min
+                full = await self._send(store, claimed)
+                if full:
+                    held |= full
+                    held_until = self._clock.monotonic_s() + self._settings.pause_s
+                continue
+            await store.release()
+            poll_s = await self._wait(store, poll_s, held_until if held else 0.0)
+
+    async def _wait(self, store: Store, poll_s: float, until: float) -> float:
+        """Return when there may be something, with the next pause."""
+        event = self._woken[store.name]
+        while not until or self._clock.monotonic_s() < until:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(poll_s):
+                    await event.wait()
+                    event.clear()
+                    return self._settings.poll_s_min
+            if await store.changed():
+                return self._settings.poll_s_min
+            poll_s = min(poll_s * 1.5, self._settings.poll_s_max)
+        return poll_s
+
+    async def _send(self, store: Store, claimed: Sequence[Waiting]) -> set[str]:
+        """Put a batch and delete what was accepted; return queues that are full."""
+        self._passing("relay.after_claim")
+        outcome = _Outcome()
+        for queue, rows in by_queue(claimed).items():
+            try:
+                await self._put(queue, rows, outcome)
+            except BusLost as error:
+                log.warning("outbox of %s waits for the bus: %s", store.name, error)
+                outcome.held.add(queue)
+        self._passing("relay.after_publish")
+        self._passing("relay.before_delete")
+        await store.settle(outcome.done, outcome.refused, 0.0)
+        if outcome.parked:
+            await store.settle([], outcome.parked, self._clock.unix_s())
+            for reason in outcome.parked.values():
+                log.error("outbox of %s: a row was parked: %s", store.name, reason)
+        await store.release()
+        self._passing("relay.after_delete")
+        self.relayed[store.name] += len(outcome.done)
+        return outcome.held
+
+    async def _put(self, queue: str, rows: Sequence[Waiting], outcome: _Outcome) -> None:
+        good = [row for row in rows if row.put is not None]
+        outcome.parked |= {row.place: row.reason for row in rows if row.put is None}
+        if not good:
+            return
+        try:
+            await self._engine.put(queue, [row.put for row in good if row.put is not None])
+        except BusFull:
+            outcome.held.add(queue)
+        except BusLost:
+            raise
+        except BusError as error:
+            if len(good) > 1:
+                # One of them is refused, and which one is seen by asking for each.
+                for row in good:
+                    await self._put(queue, [row], outcome)
+                return
+            (row,) = good
+            spent = row.tries + 1 >= self._settings.tries_max
+            hopeless = spent or isinstance(error, MessageTooLarge | NotCapable)
+            (outcome.parked if hopeless else outcome.refused)[row.place] = str(error)
+            if not hopeless:
+                outcome.held.add(queue)
+        else:
+            outcome.done += [row.place for row in good]
+
+
+async def run_relay(settings: RelaySettings, engine: Engine, clock: Clock) -> None:
+    """Relay until cancelled."""
+    await Relay(settings, engine, clock).run()
+
+
+def by_queue(rows: Iterable[Waiting]) -> dict[str, list[Waiting]]:
+    """Return rows by their queue, each in the order they came."""
+    grouped: dict[str, list[Waiting]] = {}
+    for row in rows:
+        grouped.setdefault(row.queue, []).append(row)
+    return grouped
+
+
+def open_store(url: str) -> Store:
+    """Return the store of a database; raise `OutboxRefused` for one that has none."""
+    kinds: dict[str, Callable[[str], Store]] = {
+        "sqlite": _sqlite,
+        "postgresql": _postgres,
+        "postgres": _postgres,
+    }
+    kind = url.partition(":")[0].partition("+")[0]
+    try:
+        return kinds[kind](url)
+    except KeyError:
+        raise OutboxRefused(
+            f"no relay for {kind} databases; there is one for sqlite and postgresql"
+        ) from None
+
+
+def _sqlite(url: str) -> Store:
+    from mergepoint.tasks.outbox.relay_sqlite import SqliteStore
+
+    return SqliteStore(url)
+
+
+def _postgres(url: str) -> Store:
+    from mergepoint.tasks.outbox.relay_postgres import PostgresStore
+
+    return PostgresStore(url)
