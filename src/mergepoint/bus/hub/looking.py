@@ -74,8 +74,9 @@ def _live(
     sources: list[Iterable[int]] = []
     if EntryState.READY in states:
         sources += [_ready(parts, queue, after_seq, limit, rank) for rank in _ranks()]
-        sources.append(_held_back(parts, queue, after_seq))
+        sources.append(_held_back(parts, queue, after_seq, later=False))
     if EntryState.DELAYED in states:
+        sources.append(_held_back(parts, queue, after_seq, later=True))
         sources.append(_delayed(parts, queue, after_seq, limit))
     if EntryState.LEASED in states:
         mine = (held.seq for held in parts.leases if held.queue is queue)
@@ -95,12 +96,13 @@ def _ready(parts: Parts, queue: Queue, after_seq: int, limit: int, rank: int) ->
     return [seq for (seq,) in rows]
 
 
-def _held_back(parts: Parts, queue: Queue, after_seq: int) -> list[int]:
+def _held_back(parts: Parts, queue: Queue, after_seq: int, *, later: bool) -> list[int]:
+    """Return what waits for an older one of its key; `later`: and would be delayed anyway."""
     rows = parts.db.execute(
         "SELECT k.seq FROM keyed k JOIN messages m USING (seq) WHERE k.queue = ? AND k.seq > ?"
         " AND k.seq > (SELECT min(f.seq) FROM keyed f WHERE f.queue = k.queue AND f.key = k.key)"
-        " ORDER BY k.seq",
-        (queue.number, after_seq),
+        " AND (m.not_before > ?) = ? ORDER BY k.seq",
+        (queue.number, after_seq, parts.unix_s, later),
     )
     return [seq for (seq,) in rows]
 
@@ -133,6 +135,8 @@ def _entry(parts: Parts, seq: int) -> Found:
     elif base is not None:
         state = EntryState.DELAYED
         not_before = due - parts.age_s + parts.unix_s if base else due
+    elif not_before > parts.unix_s:
+        state = EntryState.DELAYED
     return Found(
         state=state,
         attempt=lease_attempt or attempt or 0,

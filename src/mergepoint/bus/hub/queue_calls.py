@@ -21,7 +21,7 @@ from mergepoint.bus.hub.leases import Held
 from mergepoint.bus.hub.parts import Parts
 
 TAKE_MAX = 1_000
-LEASE_S_MAX = 86_400.0
+LEASE_S_MAX = 7 * 86_400.0
 WAIT_S_MAX = 3_600.0
 NOT_BEFORE_MAX = 1e11
 
