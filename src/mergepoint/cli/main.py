@@ -36,6 +36,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "scale": "Change how many processes an app has.",
         "stop": "Finish what is open and stop the site.",
     },
+    "Messages and tasks": {
+        "bus": "Look at topics and queues, publish and listen.",
+        "tasks": "Look at tasks, run them, try them again, end them.",
+        "deadletters": "Look at messages that nobody could handle, and replay them.",
+        "presence": "List which addresses are there.",
+    },
     "Say who may do what": {
         "users": "Add people and services, and change what they may do.",
         "tokens": "Make, list and revoke API tokens.",

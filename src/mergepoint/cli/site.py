@@ -51,7 +51,7 @@ class Running:
     def check_apps(self, names: Iterable[str]) -> None:
         """Raise `UnknownApp` or `NoProcesses` for the first name that cannot be rolled."""
         for name in names:
-            if self.site is not None:
+            if self.site is not None and name not in services_of(self.site):
                 require_processes(name, self.site)
 
 
@@ -117,6 +117,16 @@ def _under(asked: Invocation, profile: str) -> Running:
     state_dir = placed(file.parent, written)
     run_dir = run_dir_of(state_dir, os.environ, os.geteuid())
     return Running(site_name(file.parent.name), file, run_dir, None)
+
+
+def services_of(site: Site) -> list[str]:
+    """Return what runs beside the apps, as commands name it: `hub`, `gateway`, `shop.tasks`."""
+    bus = site.bus
+    if bus is None:
+        return []
+    names = [] if bus.url.is_remote_hub else ["hub"]
+    names += ["gateway"] if bus.http or site.subscriptions else []
+    return names + [f"{name}.tasks" for name, app in site.apps.items() if app.tasks is not None]
 
 
 def require_app(name: str, known: Iterable[str]) -> str:

@@ -22,20 +22,21 @@ def show_status(answer: Json, site: Site | None, *, verbose: bool) -> None:
     """Print the whole answer; `verbose` adds one row per process."""
     data(headline(answer))
     apps: Mapping[str, Json] = answer.get("apps", {})
+    everything = {**apps, **answer.get("services", {})}
     show_table(
         ("APP", "MOUNT", "STATE", "PROCESSES", "MEMORY", "CPU", "RESTARTS", "UP"),
         (
-            app_row(name, app, mounts_text(site, name) if site else "-")
-            for name, app in apps.items()
+            app_row(name, app, mounts_text(site, name) if site and name in apps else "-")
+            for name, app in everything.items()
         ),
     )
     if verbose:
         data("")
         show_table(
             ("PROCESS", "PID", "STATE", "AGE", "MEMORY", "CPU", "RESTARTS", "ADDRESS"),
-            (row for name, app in apps.items() for row in slot_rows(name, app)),
+            (row for name, app in everything.items() for row in slot_rows(name, app)),
         )
-    for name, app in apps.items():
+    for name, app in everything.items():
         for line in failure_lines(name, app.get("failure")):
             data(line)
 

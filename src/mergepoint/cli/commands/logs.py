@@ -28,19 +28,20 @@ from mergepoint.cli.invocation import common_options, json_option
 def command(app: str | None, follow: bool, lines: int) -> None:
     """Show what the processes of APP, or of all apps, printed.
 
-    `mergepoint logs edge` shows the edge and its access log. With --json every
-    line is one object.
+    `mergepoint logs edge` shows the edge and its access log, `logs hub` what keeps
+    messages, `logs APP.tasks` what runs an app's tasks. With --json every line is
+    one object.
     """
     from mergepoint.cli.control import ask
     from mergepoint.cli.invocation import invocation
     from mergepoint.cli.log_view import LogView
     from mergepoint.cli.output import say
-    from mergepoint.cli.site import require_app, running
+    from mergepoint.cli.site import require_app, running, services_of
 
     site = running(invocation())
     app = app.lstrip("@") if app else None
     if app is not None and site.site is not None:
-        require_app(app, [*site.site.apps, "edge", "supervisor"])
+        require_app(app, [*site.site.apps, *services_of(site.site), "edge", "supervisor"])
     arguments: dict[str, object] = {"lines": lines, "follow": follow}
     if app is not None:
         arguments["app"] = app

@@ -16,9 +16,10 @@ from mergepoint.cli.invocation import common_options, json_option
 @json_option
 @common_options
 def command(check: bool) -> None:
-    """Show apps, processes, memory and failures.
+    """Show apps, the services beside them, processes, memory and failures.
 
-    Exit 3 when the site does not run. With --check also 1 when an app of it does not serve.
+    Exit 3 when the site does not run. With --check also 1 when an app of it does not serve, or a
+    service of it does not run.
     """
     from mergepoint.cli.control import ask, content
     from mergepoint.cli.invocation import invocation
@@ -33,5 +34,6 @@ def command(check: bool) -> None:
         document(content(answer))
     else:
         show_status(answer, site.site, verbose=invocation().verbosity > 0)
-    if check and any(app.get("state") == "failed" for app in answer["apps"].values()):
+    running_now = [*answer["apps"].values(), *answer.get("services", {}).values()]
+    if check and any(one.get("state") == "failed" for one in running_now):
         click.get_current_context().exit(Exit.FAILED)

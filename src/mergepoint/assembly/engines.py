@@ -1,0 +1,48 @@
+"""The one list of engines: which class carries messages, by the scheme of its URL.
+
+Place:  assembly.reach, assembly.gateway -> [assembly.engines] -> bus.adapters.*
+Rule:   an engine is imported when it is asked for; one whose library is missing says which.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from mergepoint.bus.contract import Engine, Limits
+from mergepoint.bus.errors import BusRefused
+from mergepoint.core.clock import Clock
+
+ADAPTERS = "mergepoint.bus.adapters"
+ENGINES: dict[str, tuple[str, str, str]] = {
+    "hub+unix": ("hub", "HubEngine", ""),
+    "hub+tls": ("hub", "HubEngine", ""),
+    "memory": ("memory", "MemoryEngine", ""),
+    "sqlite": ("sqlite", "SqliteEngine", ""),
+    "postgresql": ("postgres", "PostgresEngine", "postgres"),
+    "postgres": ("postgres", "PostgresEngine", "postgres"),
+    "amqp": ("rabbitmq", "RabbitmqEngine", "rabbitmq"),
+    "amqps": ("rabbitmq", "RabbitmqEngine", "rabbitmq"),
+    "redis": ("redis", "RedisEngine", "redis"),
+    "rediss": ("redis", "RedisEngine", "redis"),
+    "nats": ("nats", "NatsEngine", "nats"),
+    "zmq+tcp": ("zeromq", "ZeromqEngine", "zeromq"),
+    "zmq+ipc": ("zeromq", "ZeromqEngine", "zeromq"),
+    "xmpp": ("xmpp", "XmppEngine", "xmpp"),
+}
+"""By scheme: module, class, and the extra of Mergepoint that brings its library."""
+
+
+def engine_of(url: str, limits: Limits, clock: Clock, *, address: str) -> Engine:
+    """Return the engine of a URL, not yet open; raise `BusRefused` when there is none."""
+    scheme = url.partition(":")[0]
+    found = ENGINES.get(scheme)
+    if found is None:
+        raise BusRefused(f"no engine of the bus has the scheme {scheme!r}", next='bus.url = "hub"')
+    module, name, extra = found
+    try:
+        kind = getattr(importlib.import_module(f"{ADAPTERS}.{module}"), name)
+    except ImportError as error:
+        install = f"pip install 'mergepoint[{extra}]'" if extra else "mergepoint doctor"
+        raise BusRefused(f"the engine {module} needs {error.name}", next=install) from None
+    engine: Engine = kind(url, limits, clock, address=address)
+    return engine

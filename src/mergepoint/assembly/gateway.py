@@ -1,0 +1,104 @@
+"""`python -m mergepoint.assembly.gateway`: messages to and from programs that speak HTTP alone.
+
+Place:  supervisor -> [assembly.gateway] -> bus.gateway.run
+Rule:   the door: reads the environment, joins the parts, decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from mergepoint.assembly.engines import engine_of
+from mergepoint.bus.contract import Engine, Limits
+from mergepoint.bus.errors import BusLost, BusRefused
+from mergepoint.bus.gateway.run import Gateway
+from mergepoint.bus.gateway.settings import VARIABLE, GatewaySettings, from_document
+from mergepoint.core.clock import Clock, SystemClock
+from mergepoint.host.failure import EXIT_CONFIG, Failure, report
+
+BUS_VARIABLE = "MERGEPOINT_BUS"
+READY_VARIABLE = "MERGEPOINT_READY_FD"
+RETRY_S = 0.2
+
+log = logging.getLogger("mergepoint.gateway")
+
+
+def main() -> int:
+    """Serve until TERM; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    ready = os.environ.pop(READY_VARIABLE, "")
+    try:
+        settings = from_document(_document(VARIABLE))
+        told = _document(BUS_VARIABLE)
+        asyncio.run(_serve(settings, told, int(ready) if ready.isdigit() else None))
+    except BusRefused as error:
+        report(Failure(error.message, error.code, error.next))
+        return EXIT_CONFIG
+    return 0
+
+
+async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    opening = asyncio.ensure_future(_opened(told, clock))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not opening.done():
+        opening.cancel()
+        return
+    engine = opening.result()
+
+    def say_ready() -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"READY\n")
+            os.close(ready_fd)
+
+    try:
+        await Gateway(settings, engine, clock).run(say_ready, stop)
+    finally:
+        await engine.close()
+
+
+async def _opened(told: dict[str, Any], clock: Clock) -> Engine:
+    """Return the engine once it can be reached; raise `BusRefused` when it never can."""
+    limits = Limits(**told["limits"])
+    said = ""
+    while True:
+        engine: Engine = engine_of(told["url"], limits, clock, address=told["address"])
+        try:
+            await engine.open(_tell)
+        except BusLost as error:
+            if error.message != said:
+                said = error.message
+                log.warning("the bus cannot be reached yet: %s", said)
+            await clock.sleep(RETRY_S)
+            continue
+        return engine
+
+
+def _tell(state: Any, reason: str) -> None:
+    if reason:
+        log.warning("the bus is %s: %s", state, reason)
+
+
+def _document(variable: str) -> dict[str, Any]:
+    try:
+        document = json.loads(os.environ.get(variable, ""))
+    except ValueError as error:
+        raise BusRefused(f"{variable} is no JSON: {error}", next="mergepoint doctor") from None
+    if not isinstance(document, dict):
+        raise BusRefused(f"{variable} is no JSON object", next="mergepoint doctor")
+    return document
+
+
+if __name__ == "__main__":
+    sys.exit(main())
