@@ -25,6 +25,8 @@ OPEN_FILES_WANTED = 4096
 TOO_EARLY_UNIX_S = 1_735_689_600
 """2025-01-01: a clock before this release was made is wrong."""
 EDGE_TIMEOUT_S = 5.0
+SQLITE_MIN = (3, 35, 0)
+"""The oldest with RETURNING, which the hub's queues are written with."""
 LIBRARIES = ("anyio", "click", "granian", "pydantic", "psutil", "rich", "watchfiles")
 
 
@@ -49,6 +51,19 @@ def versions() -> Iterator[Result]:
         fix = f"{sys.executable} -m pip install {' '.join(missing)}"
         yield Result("versions", "failed", f"not installed: {', '.join(missing)}", fix)
     yield Result("versions", "ok", ", ".join(shown))
+
+
+def sqlite() -> Iterator[Result]:
+    """Tell which SQLite keeps queues, tasks and accounts."""
+    import sqlite3
+
+    found = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        wanted = ".".join(map(str, SQLITE_MIN))
+        fix = f"run Mergepoint with a Python that has SQLite {wanted} or newer"
+        yield Result("sqlite", "failed", f"{found}; the hub needs {wanted}", fix)
+        return
+    yield Result("sqlite", "ok", found)
 
 
 def edge() -> Iterator[Result]:
@@ -146,6 +161,7 @@ def _limit(value: int) -> str:
 CHECKS: tuple[Check, ...] = (
     python,
     versions,
+    sqlite,
     edge,
     open_files,
     memory,

@@ -47,7 +47,12 @@ def checks(asked: Invocation) -> tuple[Check, ...]:
     def environments() -> Iterator[Result]:
         yield from _environments(site)
 
-    return (manifest, ports, directories, environments)
+    def bus() -> Iterator[Result]:
+        from mergepoint.cli.doctor_bus import check
+
+        yield from check(site)
+
+    return (manifest, ports, directories, environments, *((bus,) if site.bus else ()))
 
 
 def _ports(site: Site) -> Iterator[Result]:
