@@ -12,7 +12,7 @@ from .source import PostgresSource
 
 
 @pytest.mark.parametrize(
-    "examples", [12, pytest.param(400, marks=pytest.mark.soak)], ids=["short", "long"]
+    "examples", [12, pytest.param(150, marks=pytest.mark.soak)], ids=["short", "long"]
 )
 def test_random_commands_end_as_in_the_model(server: Postgres, examples: int) -> None:
     url = server.create(f"model{examples}")

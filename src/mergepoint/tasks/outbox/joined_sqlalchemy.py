@@ -1,7 +1,7 @@
 """Joining SQLAlchemy's transactions: Session, AsyncSession, Connection, AsyncConnection.
 
 Place:  outbox.find, outbox.watching -> [outbox.joined_sqlalchemy] -> sqlalchemy
-Rule:   loaded only where the app has loaded SQLAlchemy (1.4 or newer); begins nothing by looking.
+Rule:   loaded only where the app has loaded SQLAlchemy (2.0 or newer); begins nothing by looking.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, MissingGreenlet, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
 from mergepoint.bus.contract import Accepted, Put
 from mergepoint.tasks.outbox import rows
@@ -44,12 +44,11 @@ class JoinedSqlalchemy:
 
     def put(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`; of an asynchronous engine only within `run_sync`."""
-        try:
-            return self._write(queue, puts)
-        except MissingGreenlet:
+        if self.asynchronous and not in_greenlet():
             raise OutboxRefused(
                 f"{self.where} belongs to an event loop", next="await the asynchronous call"
-            ) from None
+            )
+        return self._write(queue, puts)
 
     async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`."""
@@ -87,9 +86,7 @@ def connection_of(target: Session | Connection) -> Connection:
     """Return the connection of the open transaction; raise `OutboxRefused`."""
     try:
         connection = target.connection() if isinstance(target, Session) else target
-    except (InvalidRequestError, SQLAlchemyError) as error:
-        if isinstance(error, MissingGreenlet):
-            raise
+    except SQLAlchemyError as error:
         raise OutboxRefused(f"this Session cannot be joined: {error}") from None
     if connection.closed:
         raise OutboxRefused("this SQLAlchemy Connection is closed")

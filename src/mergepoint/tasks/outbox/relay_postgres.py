@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from mergepoint.tasks.outbox import rows
-from mergepoint.tasks.outbox.relay import Lag, StoreLost
+from mergepoint.tasks.outbox.relay_store import Lag, StoreLost
 from mergepoint.tasks.outbox.rows import Waiting
 
 LOCK = 1836016707
@@ -25,7 +25,7 @@ SILENCE_MS = 10_000
 
 
 class PostgresStore:
-    """See `relay.Store`."""
+    """See `relay_store.Store`."""
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from mergepoint.tasks.outbox import rows
 from mergepoint.tasks.outbox.contract import OutboxRefused
-from mergepoint.tasks.outbox.relay import Lag, StoreLost
+from mergepoint.tasks.outbox.relay_store import Lag, StoreLost
 from mergepoint.tasks.outbox.rows import Waiting
 
 BUSY_S = 5.0
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 class SqliteStore:
-    """See `relay.Store`."""
+    """See `relay_store.Store`."""
 
     def __init__(self, url: str) -> None:
         self._path = path_of(url)
