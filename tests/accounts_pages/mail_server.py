@@ -33,6 +33,8 @@ class Box:
     port: int
     answers: list[str] = field(default_factory=list)
     """One for each RCPT to come; then everything is taken."""
+    repeats: bool = False
+    """Whether it refuses letters and repeats the link in them."""
     letters: queue.Queue[EmailMessage] = field(default_factory=queue.Queue)
     to: list[str] = field(default_factory=list)
     over_tls: list[bool] = field(default_factory=list)
@@ -53,6 +55,9 @@ class Box:
         self.over_tls.append(server.transport.get_extra_info("sslcontext") is not None)
         content = envelope.content
         assert isinstance(content, bytes)
+        if self.repeats:
+            letter = message_from_bytes(content, policy=policy.default)
+            return f"554 5.7.1 unwanted {link_in(letter)}"  # type: ignore[arg-type]
         self.letters.put(message_from_bytes(content, policy=policy.default))  # type: ignore[arg-type]
         return "250 taken"
 

@@ -143,6 +143,23 @@ def test_a_refusal_for_good_is_written_down_at_once(
     assert told["tries"] == 1
 
 
+def test_a_server_that_repeats_the_link_brings_it_into_no_log(
+    raised: Raise, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mail_server() as box:
+        box.repeats = True
+        house = posting(raised, mail_at(box.port))
+        rosa = house.person("rosa", email=EMAIL)
+        with caplog.at_level(logging.INFO, "mergepoint.accounts"):
+            house.browser().post("/forgot", {"user": "rosa"})
+            [told] = settled(house, "mail.failed")
+
+    assert str(told["why"]).endswith("/link/***")
+    assert "/link/***" in caplog.text
+    [waits] = [one for one in house.accounts.links.open_links(Purpose.RESET) if one.sub == rosa.sub]
+    assert waits.id == told["link"]
+
+
 def test_a_refusal_for_now_is_tried_again_until_the_letter_is_taken(raised: Raise) -> None:
     with mail_server("451 greylisted", "421 busy") as box:
         house = posting(raised, mail_at(box.port))

@@ -78,7 +78,8 @@ def test_an_administrator_who_is_one_no_more_loses_the_admin_at_once(
     mia = people.add("mia", "admin")
     visitor = Visitor(site.port)
     log_in(visitor, mia)
-    assert visitor.get("/admin/").status == 200
+    front = visitor.get("/admin/")
+    assert front.status == 200, f"{front.status} {front.location} {front.text[:2000]}"
 
     people.set_roles(mia)
     assert_soon(lambda: visitor.get("/admin/").status != 200)

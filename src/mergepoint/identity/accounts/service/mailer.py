@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import re
 import threading
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
@@ -18,13 +19,15 @@ from email.message import EmailMessage
 from mergepoint.core.clock import Clock
 from mergepoint.core.errors import MergepointError
 from mergepoint.identity.accounts.caller import Caller
-from mergepoint.identity.accounts.config import Mail
+from mergepoint.identity.accounts.config import LINK_PATH, Mail
 from mergepoint.identity.accounts.events import Event
 from mergepoint.identity.accounts.service.audit import Audit
 from mergepoint.identity.accounts.service.links import IssuedLink, Purpose
 from mergepoint.identity.accounts.service.smtp import MailFailed, hand_over
 
 PAUSE_S_MAX = 3600.0
+
+_LINK = re.compile(rf"(/{LINK_PATH}/)\S+")
 
 log = logging.getLogger("mergepoint.accounts")
 
@@ -37,6 +40,10 @@ class Letter:
     email: str
     user: str = ""
     lang: str = ""
+
+    def without_link(self, said: str) -> str:
+        """Return what a server said without the link: some repeat what they refuse, cut or whole."""
+        return _LINK.sub(r"\1***", said).replace(self.link.secret, "***")
 
     @property
     def following(self) -> str:
@@ -96,7 +103,7 @@ class Mailer:
         try:
             hand_over(self.mail, message)
         except MailFailed as failed:
-            self.lost(letter, by, 1, failed.message)
+            self.lost(letter, by, 1, letter.without_link(failed.message))
             raise
         self._write(Event.MAIL_SENT, letter, by, tries=1)
 
@@ -149,13 +156,14 @@ class Mailer:
         try:
             hand_over(self.mail, waiting.message)
         except MailFailed as failed:
+            why = letter.without_link(failed.message)
             if failed.again and tries < self.mail.attempts_max:
                 pause_s = min(self.mail.retry_s * 2 ** (tries - 1), PAUSE_S_MAX)
                 waiting.due_s = self._clock.monotonic_s() + pause_s
-                log.warning("mail: %s; trying again in %g s", failed.message, pause_s)
-                self._write(Event.MAIL_RETRIED, letter, by, tries=tries, why=failed.message)
+                log.warning("mail: %s; trying again in %g s", why, pause_s)
+                self._write(Event.MAIL_RETRIED, letter, by, tries=tries, why=why)
                 return True
-            self.lost(letter, by, tries, failed.message)
+            self.lost(letter, by, tries, why)
         except Exception as error:  # a doorway: no fault of one letter stops the others
             self.lost(letter, by, tries, type(error).__name__)
         else:
