@@ -42,7 +42,7 @@ class Letter:
     lang: str = ""
 
     def without_link(self, said: str) -> str:
-        """Return what a server said without the link: some repeat what they refuse, cut or whole."""
+        """Return what a server said without the link; some repeat what they refuse, or a part."""
         return _LINK.sub(r"\1***", said).replace(self.link.secret, "***")
 
     @property
