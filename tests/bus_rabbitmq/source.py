@@ -1,0 +1,58 @@
+"""How the suite of the bus reaches a RabbitMQ.
+
+Place:  tests/bus_rabbitmq -> [source] -> mergepoint.bus.adapters.rabbitmq
+Rule:   a prefix for every promise; its queues are removed behind it.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import aio_pika
+from mergepoint_testkit.bus import EngineSource
+from mergepoint_testkit.rabbitmq import RabbitServer
+
+from mergepoint.bus.adapters.rabbitmq import RabbitmqEngine
+from mergepoint.bus.contract import Engine, Limits
+
+
+class RabbitmqSource(EngineSource):
+    """Connections to one broker, under a prefix of their own."""
+
+    can_kill = True
+
+    def __init__(self, server: RabbitServer) -> None:
+        super().__init__()
+        self.server = server
+        self.prefix = f"t{uuid.uuid4().hex[:12]}."
+        self.limits = Limits(heartbeat_s=1.0)
+        self._engines: list[RabbitmqEngine] = []
+
+    def make_engine(self, limits: Limits, address: str) -> Engine:
+        url = f"{self.server.url()}?prefix={self.prefix}"
+        engine = RabbitmqEngine(url, limits, self.clock, address=address)
+        self._engines.append(engine)
+        return engine
+
+    async def stop(self) -> None:
+        names = {name for engine in self._engines for name in engine._queues.named}
+        queues = self._engines[0]._queues
+        async with await aio_pika.connect(self.server.url()) as connection:
+            channel = await connection.channel()
+            for name in names:
+                await channel.queue_delete(queues.name(name))
+                await channel.queue_delete(queues.dead_name(name))
+            for exchange in ("topics", "presence"):
+                await channel.exchange_delete(self.prefix + exchange)
+
+    async def kill(self, engine: Engine) -> None:
+        """Close its sockets and let nothing of it run on."""
+        assert isinstance(engine, RabbitmqEngine)
+        await vanish(engine)
+
+
+async def vanish(engine: RabbitmqEngine) -> None:
+    """Be gone as a killed process is: no goodbye on the wire."""
+    engine._requests.cut()
+    engine._queues.leases.forget()
+    await engine._link.cut()
