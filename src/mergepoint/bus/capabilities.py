@@ -65,13 +65,13 @@ WHO_CAN = {
     "bind": "hub, postgresql, rabbitmq, redis or nats",
     "last": "hub, postgresql, redis or nats",
     "delay": "hub, postgresql or redis",
-    "priority": "hub, postgresql or rabbitmq",
-    "key_order": "hub or postgresql",
+    "priority": "hub, postgresql or redis",
+    "key_order": "hub, postgresql or redis",
     "dedupe": "hub, postgresql, redis or nats",
     "dead_letters": "hub, postgresql, rabbitmq, redis or nats",
     "browse": "hub, postgresql or redis",
-    "request": "hub",
-    "presence": "hub",
+    "request": "hub, postgresql, rabbitmq or redis",
+    "presence": "hub, postgresql, rabbitmq or redis",
 }
 
 
