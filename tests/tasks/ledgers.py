@@ -37,9 +37,7 @@ class Desk:
 
     def spec(self, name: str = "m.work", **fields: Any) -> Spec:
         options = fields.pop("options", Options())
-        return Spec(
-            id=f"0190-{next(self._numbers):06d}", name=name, options=options, **fields
-        )
+        return Spec(id=f"0190-{next(self._numbers):06d}", name=name, options=options, **fields)
 
     async def add(self, *specs: Spec) -> list[str]:
         made = await self.ledger.enqueue(specs)

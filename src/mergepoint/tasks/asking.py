@@ -75,7 +75,7 @@ class Asking:
             joined.put(INBOX, [inbox_put(spec, self.home.address)])
             return Handle(self.home, spec.id)
         placed = self.home.wait(lambda: send(self.home, [spec]))
-        return Handle(self.home, placed[0].id, duplicate=placed[0].duplicate)
+        return Handle(self.home, placed[0].id, duplicate=placed[0].id != spec.id)
 
     async def aenqueue(self, *args: Any, **kwargs: Any) -> Handle:
         """Ask for it from a coroutine."""
@@ -85,7 +85,7 @@ class Asking:
             await joined.aput(INBOX, [inbox_put(spec, self.home.address)])
             return Handle(self.home, spec.id)
         placed = await self.home.join(lambda: send(self.home, [spec]))
-        return Handle(self.home, placed[0].id, duplicate=placed[0].duplicate)
+        return Handle(self.home, placed[0].id, duplicate=placed[0].id != spec.id)
 
     def spec(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, chained: int = 0) -> Spec:
         """Return what is recorded; `chained`: how many results come before the arguments."""

@@ -34,14 +34,14 @@ def chain(*calls: Call) -> list[Handle]:
     """
     home, specs = chained(calls)
     placed = home.wait(lambda: send(home, specs))
-    return [Handle(home, each.id, duplicate=each.duplicate) for each in placed]
+    return [Handle(home, each.id) for each in placed]
 
 
 async def achain(*calls: Call) -> list[Handle]:
     """Do the same from a coroutine."""
     home, specs = chained(calls)
     placed = await home.join(lambda: send(home, specs))
-    return [Handle(home, each.id, duplicate=each.duplicate) for each in placed]
+    return [Handle(home, each.id) for each in placed]
 
 
 def group(*calls: Call, join: Call | None = None) -> Group:

@@ -299,7 +299,10 @@ class Ledger(Protocol):
         ...
 
     async def schedule(self, schedules: Sequence[Schedule], app: str) -> list[ScheduleRow]:
-        """Make these the schedules of `app`; those that are unchanged keep their last tick."""
+        """Make these known and return the schedules of `app`, also those of its other versions.
+
+        A new or retimed one begins now; one that is unchanged keeps its last tick.
+        """
         ...
 
     async def fire(self, name: str, previous: float, tick: float, spec: Spec | None) -> Enqueued:

@@ -17,7 +17,7 @@ from mergepoint.tasks.arguments import signature_of
 from mergepoint.tasks.asking import Asking, Call
 from mergepoint.tasks.errors import DeclarationRefused
 from mergepoint.tasks.handles import Handle, Overview
-from mergepoint.tasks.home import Home
+from mergepoint.tasks.home import Codec, Home
 from mergepoint.tasks.spec import (
     NAME_CHARACTERS_MAX,
     Backoff,
@@ -67,6 +67,11 @@ class Task(Generic[P, R]):
     def name(self) -> str:
         """What it is called in the ledger."""
         return self.declaration.name
+
+    @property
+    def codec(self) -> Codec:
+        """How its arguments and results are written."""
+        return self._asking.home.codec
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here and now, as if it were no task."""

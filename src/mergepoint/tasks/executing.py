@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mergepoint.bus.errors import Undecodable
@@ -55,9 +55,11 @@ def prepare(
     task: Task[..., Any], job: Job, codec: Codec, context: Context
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return what the handler is called with; raise `Undecodable`."""
+    args: list[Any]
+    kwargs: dict[str, Any]
     several = [_arguments(codec, *each) for each in zip(job.records, job.inputs, strict=True)]
     if task.declaration.options.batch > 1:
-        args, kwargs = [[_only(args, kwargs) for args, kwargs in several]], {}
+        args, kwargs = [[_only(*each) for each in several]], {}
     else:
         args, kwargs = several[0]
     return args, {**kwargs, "ctx": context} if task.wants_context else kwargs
@@ -69,7 +71,7 @@ def run(task: Task[..., Any], job: Job, codec: Codec, context: Context) -> list[
         args, kwargs = prepare(task, job, codec, context)
         with running(context):
             return ended(job, task.function(*args, **kwargs), codec)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return failed(job, error)
 
 
@@ -80,7 +82,7 @@ async def arun(task: Task[..., Any], job: Job, codec: Codec, context: Context) -
         with running(context):
             awaited: Awaitable[Any] = task.function(*args, **kwargs)
             return ended(job, await awaited, codec)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return failed(job, error)
 
 
@@ -153,20 +155,20 @@ def _only(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _finish(record: TaskRecord, value: Any, codec: Codec) -> Finish:
-    own = {"id": record.id, "token": record.token}
+    done = Finish(id=record.id, token=record.token, ending=Ending.COMPLETED)
     match value:
         case Snooze():
-            return Finish(**own, ending=Ending.SNOOZED, delay_s=value.seconds)
+            return replace(done, ending=Ending.SNOOZED, delay_s=value.seconds)
         case Cancel():
-            return Finish(**own, ending=Ending.CANCELLED, error=value.reason)
+            return replace(done, ending=Ending.CANCELLED, error=value.reason)
         case Dead():
-            return Finish(**own, ending=Ending.GIVEN_UP, error=value.reason)
+            return replace(done, ending=Ending.GIVEN_UP, error=value.reason)
         case None:
-            return Finish(**own, ending=Ending.COMPLETED)
+            return done
     try:
         data, content_type = codec.encode(value)
     except Undecodable as error:
         # The work is done; doing it again would not make its result writable.
         reason = f"done, but its result cannot be kept: {error.message}"
-        return Finish(**own, ending=Ending.GIVEN_UP, error=reason)
-    return Finish(**own, ending=Ending.COMPLETED, result=data, result_type=content_type)
+        return replace(done, ending=Ending.GIVEN_UP, error=reason)
+    return replace(done, result=data, result_type=content_type)

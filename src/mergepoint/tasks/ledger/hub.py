@@ -7,7 +7,7 @@ Rule:   no state of its own; the errors are those the operation raised.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from mergepoint.tasks import errors
 from mergepoint.tasks.ledger.calling import CallingLedger
@@ -21,13 +21,32 @@ _ERRORS = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.TaskError)
 }
+_ONCE = frozenset({"finish", "fire", "replay", "discard", "cancel"})
+"""Operations whose second call answers otherwise: whoever asked decides about a repeat."""
+
+
+class Answered(Protocol):
+    """What the hub answered; Any: whatever JSON holds."""
+
+    @property
+    def value(self) -> Any:
+        """The value of the head."""
+        ...
+
+
+class Link(Protocol):
+    """The connection to the hub: `HubEngine.link`."""
+
+    def call(self, head: dict[str, Any], *, repeat: bool = False) -> Awaitable[Answered]:
+        """Return what the hub answers; `repeat`: also over a connection made anew."""
+        ...
 
 
 class HubLedger(CallingLedger):
-    """A `contract.Ledger` behind one function of the hub's adapter."""
+    """A `contract.Ledger` over the connection of the hub's adapter, or one function of it."""
 
-    def __init__(self, call: Call, *, is_queue: bool) -> None:
-        self._call = call
+    def __init__(self, through: Link | Call, *, is_queue: bool) -> None:
+        self._through = through
         self._is_queue = is_queue
 
     @property
@@ -37,9 +56,16 @@ class HubLedger(CallingLedger):
 
     async def do(self, name: str, /, **arguments: Any) -> Any:
         """Ask the hub."""
-        value = await self._call(f"ledger.{name}", {"a": to_plain(arguments)})
+        value = await self._ask(name, to_plain(arguments))
         if "error" in value:
             kind = _ERRORS.get(value["error"], errors.TaskError)
             raise kind(value["message"], next=value.get("next", ""))
         answers = OPERATIONS[name].answers
-        return None if answers is None else from_plain(answers, value["ok"])
+        return None if answers is None else from_plain(answers, value.get("ok"))
+
+    async def _ask(self, name: str, arguments: Any) -> Any:
+        op, through = f"ledger.{name}", self._through
+        if callable(through):
+            return await through(op, {"a": arguments})
+        head = {"op": op, "a": arguments}
+        return (await through.call(head, repeat=name not in _ONCE)).value

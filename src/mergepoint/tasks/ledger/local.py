@@ -7,6 +7,7 @@ Rule:   one transaction for each call; the connection is nobody else's.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from mergepoint.bus.errors import BusFull, BusLost
@@ -23,6 +24,8 @@ class LocalLedger(CallingLedger):
 
     def __init__(self, path: str, clock: Clock) -> None:
         self._clock = clock
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after every call; for whoever runs tasks in this process."""
         # Calls come from one loop, but that loop's thread is not always the one that made this.
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -43,6 +46,7 @@ class LocalLedger(CallingLedger):
         except BaseException:
             self._undo()
             raise
+        self.on_change()
         return released(answer, releases)
 
     def close(self) -> None:

@@ -20,18 +20,17 @@ from mergepoint.tasks.spec import Schedule, Spec
 def schedule(
     db: sqlite3.Connection, now: float, schedules: Sequence[Schedule], app: str
 ) -> list[ScheduleRow]:
-    """Make these the schedules of the app; a new or retimed one begins now."""
+    """Make these known; a new or retimed one begins now."""
     kept = {row.schedule.name: row for row in rows(db, app)}
-    for name in kept.keys() - {each.name for each in schedules}:
-        db.execute("DELETE FROM ledger_schedules WHERE name = ? AND app = ?", (name, app))
-    for each in schedules:
+    for each in (replace(each, app=app) for each in schedules):
         known = kept.get(each.name)
+        if known and known.schedule == each:
+            continue
         last_tick = known.last_tick if known and _same_times(known.schedule, each) else now
-        document = json.dumps(to_plain(replace(each, app=app)))
         db.execute(
             "INSERT INTO ledger_schedules VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
             "SET app = excluded.app, document = excluded.document, last_tick = excluded.last_tick",
-            (each.name, app, document, last_tick),
+            (each.name, app, json.dumps(to_plain(each)), last_tick),
         )
     return rows(db, app)
 

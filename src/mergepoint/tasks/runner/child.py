@@ -1,0 +1,199 @@
+"""The process that holds user code: threads for blocking handlers, one loop for async ones.
+
+Place:  runner.__main__ starts [runner.child]; runner.worker is its other end
+Rule:   holds no lease and no connection to the ledger; when the runner dies, it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from mergepoint.bus.context import continued
+from mergepoint.bus.errors import BusLost
+from mergepoint.tasks.context import Context
+from mergepoint.tasks.contract import Ending, Finish, Progress
+from mergepoint.tasks.declare import Task, Tasks
+from mergepoint.tasks.executing import Job, arun, context_of, run
+from mergepoint.tasks.ledger.documents import to_plain
+from mergepoint.tasks.runner.config import Config
+from mergepoint.tasks.runner.finding import load
+from mergepoint.tasks.runner.wire import READ_BYTES, done_frame, job_of, reader
+from mergepoint.wire.frames import encode_json
+
+PR_SET_PDEATHSIG = 1
+ANSWER_S = 15.0
+"""How long a handler waits for the runner's answer to `once`."""
+FAILED_EXIT = 78
+
+
+def main(config: Config, descriptor: int, parent: int) -> int:
+    """Run until the runner closes its end."""
+    _die_with(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the runner decides who stops when
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = socket.socket(fileno=descriptor)
+    sys.path.insert(0, os.path.abspath(config.directory))  # noqa: PTH100 - no symlink is followed
+    try:
+        tasks, registries = load(config.modules)
+    except Exception as error:
+        text = "".join(traceback.format_exception(error)).strip()
+        link.sendall(encode_json({"failure": f"{type(error).__name__}: {error}", "trace": text}))
+        return FAILED_EXIT
+    asyncio.run(Child(link, tasks, registries, config).serve())
+    # Threads whose handlers never end would keep the interpreter; nothing waits for them.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class Child:
+    """One end of the pair; also the `Office` of its handlers."""
+
+    def __init__(
+        self,
+        link: socket.socket,
+        tasks: dict[str, Task[..., Any]],
+        registries: list[Tasks],
+        config: Config,
+    ) -> None:
+        self._link = link
+        self._tasks = tasks
+        self._registries = registries
+        self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="task")
+        self._contexts: dict[str, Context] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[int, Future[bool]] = {}
+        self._tokens: dict[str, str] = {}
+        self._numbers = 0
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop
+
+    async def serve(self) -> None:
+        """Say hello, then do what the runner says."""
+        self._loop = asyncio.get_running_loop()
+        self._link.setblocking(False)
+        frames, incoming = reader(), asyncio.StreamReader()
+        transport, _ = await self._loop.create_connection(
+            lambda: asyncio.StreamReaderProtocol(incoming), sock=self._link
+        )
+        self._out = transport
+        self._write(encode_json({"hello": self._hello()}))
+        while data := await incoming.read(READ_BYTES):
+            for frame in frames.feed(data):
+                self._obey(frame.head)
+
+    def progress(self, task: str, progress: Progress) -> None:
+        """Pass a handler's progress on."""
+        told = [task, self._tokens.get(task, ""), to_plain(progress)]
+        self._write(encode_json({"progress": told}))
+
+    def once(self, task: str, key: str, *, done: bool) -> bool:
+        """Ask the runner, which asks the ledger."""
+        answer: Future[bool] = Future()
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            self._asked[number] = answer
+        self._write(encode_json({"once": number, "task": task, "key": key, "mark": done}))
+        try:
+            return answer.result(ANSWER_S)
+        except TimeoutError:
+            raise BusLost(f"no answer about {key!r} within {ANSWER_S:g} s") from None
+        finally:
+            self._asked.pop(number, None)
+
+    def _obey(self, head: dict[str, Any]) -> None:
+        if "run" in head:
+            job = job_of(head)
+            self._running[job.id] = self._loop.create_task(self._perform(job))
+        elif "stop" in head:
+            self._interrupt(head["stop"], head["why"])
+        elif "answer" in head:
+            asked = self._asked.get(head["answer"])
+            if asked is not None and not asked.done():
+                asked.set_result(head["ok"])
+
+    async def _perform(self, job: Job) -> None:
+        first = job.records[0]
+        context = context_of(first, self)
+        self._contexts[job.id] = context
+        self._tokens.update({record.id: record.token for record in job.records})
+        try:
+            finishes = await self._call(self._tasks[first.spec.name], job, context)
+        except asyncio.CancelledError:
+            finishes = _told(job, context.interrupted or "cancelled")
+        finally:
+            self._contexts.pop(job.id, None)
+            self._running.pop(job.id, None)
+            for record in job.records:
+                self._tokens.pop(record.id, None)
+        self._write(done_frame(job.id, finishes))
+
+    async def _call(self, task: Task[..., Any], job: Job, context: Context) -> list[Finish]:
+        with surroundings(context):
+            if asyncio.iscoroutinefunction(task.function):
+                return await arun(task, job, task.codec, context)
+            import contextvars
+
+            copied = contextvars.copy_context()
+            work = (run, task, job, task.codec, context)
+            return await self._loop.run_in_executor(self._threads, copied.run, *work)
+
+    def _interrupt(self, job: str, why: str) -> None:
+        context, running = self._contexts.get(job), self._running.get(job)
+        if context is None or running is None:
+            return
+        context.interrupt(why)
+        if self._is_async(context):
+            running.cancel()
+
+    def _is_async(self, context: Context) -> bool:
+        return asyncio.iscoroutinefunction(self._tasks[context.name].function)
+
+    def _hello(self) -> dict[str, Any]:
+        declared = {
+            name: {
+                "queue": task.declaration.queue,
+                "runs_in": task.declaration.options.runs_in.value,
+            }
+            for name, task in self._tasks.items()
+        }
+        schedules = [to_plain(each) for known in self._registries for each in known.schedules]
+        return {"tasks": declared, "schedules": schedules}
+
+    def _write(self, frame: bytes) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the runner is gone
+            self._loop.call_soon_threadsafe(self._out.write, frame)
+
+
+@contextlib.contextmanager
+def surroundings(context: Context) -> Iterator[None]:
+    """Let what the handler sends carry what its task was enqueued with."""
+    with continued(context.extensions):
+        yield
+
+
+def _told(job: Job, why: str) -> list[Finish]:
+    return [
+        Finish(id=r.id, token=r.token, ending=Ending.FAILED, error=f"interrupted: {why}")
+        for r in job.records
+    ]
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when the runner dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(FAILED_EXIT)  # it died before we could ask

@@ -1,0 +1,105 @@
+"""What a runner does beside its jobs: registration, releases, outboxes' mail, schedules.
+
+Place:  runner.service -> [runner.errands] -> Ledger, Engine, tasks.scheduler
+Rule:   every runner may do all of it at once; the ledger lets each thing happen once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from mergepoint.bus.contract import Engine
+from mergepoint.bus.errors import BusError
+from mergepoint.core.clock import Clock
+from mergepoint.tasks.contract import Ledger
+from mergepoint.tasks.errors import TaskError
+from mergepoint.tasks.ledger.documents import from_plain
+from mergepoint.tasks.messages import INBOX
+from mergepoint.tasks.runner.config import Config
+from mergepoint.tasks.runner.log import Log
+from mergepoint.tasks.runner.named import schedules_of
+from mergepoint.tasks.scheduler import Scheduler
+from mergepoint.tasks.sending import put_releases, take_over
+from mergepoint.tasks.spec import Schedule
+
+PUMP_S_MAX = 0.5
+"""The longest time between two looks at what is due; how late a task may be released."""
+INBOX_MAX = 100
+INBOX_WAIT_S = 5.0
+LOST_PAUSE_S = 0.5
+
+
+@dataclass
+class Errands:
+    """The loops beside the jobs."""
+
+    engine: Engine
+    ledger: Ledger
+    config: Config
+    clock: Clock
+    log: Log
+    address: str
+    lease_s: float
+
+    async def register(self, hello: dict[str, Any]) -> None:
+        """Tell the ledger which names are known here, and which schedules."""
+        while True:
+            try:
+                releases = await self.ledger.register(sorted(hello["tasks"]))
+                await self._put(releases)
+            except BusError as error:
+                self.log.write("not registered yet", error=str(error))
+                await self.clock.sleep(LOST_PAUSE_S)
+            else:
+                return
+
+    def loops(self, hello: dict[str, Any]) -> list[Coroutine[Any, Any, None]]:
+        """Return the loops to run."""
+        loops = [self._inbox(), self._schedules(hello)]
+        return loops if self.ledger.is_queue else [*loops, self._pump()]
+
+    async def _pump(self) -> None:
+        """Release what is due, where the ledger is no queue and nobody else does."""
+        while True:
+            pause_s = PUMP_S_MAX
+            try:
+                due = await self.ledger.due()
+                await self._put(due.releases)
+                if due.next_at:
+                    pause_s = min(pause_s, max(0.0, due.next_at - self.clock.unix_s()))
+            except BusError as error:
+                self.log.write("nothing released", error=str(error))
+            await self.clock.sleep(max(pause_s, 0.001))
+
+    async def _inbox(self) -> None:
+        """Record what outboxes relay."""
+        while True:
+            try:
+                leases = await self.engine.take(
+                    [INBOX], worker=self.address, limit=INBOX_MAX, lease_s=self.lease_s,
+                    wait_s=INBOX_WAIT_S,
+                )  # fmt: skip
+                if leases:
+                    made = await take_over(self.engine, self.ledger, leases)
+                    await self._put(made.releases)
+            except BusError as error:
+                self.log.write("inbox not read", error=str(error))
+                await self.clock.sleep(LOST_PAUSE_S)
+
+    async def _schedules(self, hello: dict[str, Any]) -> None:
+        declared = [from_plain(Schedule, plain) for plain in hello["schedules"]]
+        scheduler = Scheduler(self.engine, self.ledger, self.clock, self.address)
+        try:
+            schedules = schedules_of(self.config, hello["tasks"], declared)
+            await scheduler.run(schedules, self.config.app)
+        except TaskError as error:
+            # A wrong schedule must not stop the tasks that do not need it.
+            self.log.write("no schedules", error=error.message, next=error.next)
+            await asyncio.Event().wait()
+
+    async def _put(self, releases: Any) -> None:
+        now = self.clock.unix_s()
+        await put_releases(self.engine, self.ledger, releases, self.address, now)

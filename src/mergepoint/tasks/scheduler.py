@@ -1,0 +1,88 @@
+"""Start tasks by the clock: every instance tries, one claim of the ledger succeeds.
+
+Place:  tasks.runner.errands -> [tasks.scheduler] -> tasks.ticking, Ledger.fire
+Rule:   no leader: whoever lives fires, and a tick is claimed and recorded in one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+
+from mergepoint.bus.contract import Engine
+from mergepoint.bus.errors import BusError
+from mergepoint.core.clock import Clock
+from mergepoint.tasks.contract import Ledger, ScheduleRow
+from mergepoint.tasks.cron import times_of
+from mergepoint.tasks.sending import put_releases
+from mergepoint.tasks.spec import Schedule, Spec
+from mergepoint.tasks.ticking import Times, plan
+
+LOOK_S_MAX = 1.0
+"""The longest sleep between two looks: how late a tick is after the clock was set."""
+LOOK_S_MIN = 0.01
+
+
+class Scheduler:
+    """One instance; any number of them may run."""
+
+    def __init__(self, engine: Engine, ledger: Ledger, clock: Clock, address: str) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._clock = clock
+        self._address = address
+
+    async def run(self, schedules: Sequence[Schedule], app: str) -> None:
+        """Fire what is due, for ever. Raises `ScheduleRefused` at once for a wrong schedule."""
+        times = {schedule.name: times_of(schedule) for schedule in schedules}
+        while True:
+            pause_s = LOOK_S_MAX
+            try:
+                next_at = await self.look(schedules, times, app)
+                if next_at:
+                    pause_s = min(pause_s, max(LOOK_S_MIN, next_at - self._clock.unix_s()))
+            except BusError:
+                pass  # the bus says so itself; ticks that pass meanwhile are made up for
+            await self._clock.sleep(pause_s)
+
+    async def look(
+        self, schedules: Sequence[Schedule], times: Mapping[str, Times], app: str
+    ) -> float:
+        """Fire what is due now; return when the next tick is, 0 for none."""
+        rows = await self._ledger.schedule(schedules, app)
+        nexts = [await self._fire(row, times) for row in rows if row.schedule.name in times]
+        return min((each for each in nexts if each), default=0.0)
+
+    async def _fire(self, row: ScheduleRow, times: Mapping[str, Times]) -> float:
+        schedule, last, now = row.schedule, row.last_tick, self._clock.unix_s()
+        decided = plan(schedule, times[schedule.name], last, now)
+        if decided.skip_to:
+            await self._ledger.fire(schedule.name, last, decided.skip_to, None)
+        for tick in decided.fire:
+            spec = spec_of(schedule, tick)
+            made = await self._ledger.fire(schedule.name, last, tick, spec)
+            if not made.placed:
+                return now + LOOK_S_MIN  # somebody else has it; look at what is left
+            await put_releases(self._engine, self._ledger, made.releases, self._address, now)
+            last = tick
+        return decided.next_at
+
+
+def spec_of(schedule: Schedule, tick: float) -> Spec:
+    """Return the task of one tick; its id is the same whoever makes it."""
+    digest = hashlib.blake2b(f"{schedule.name}@{tick!r}".encode(), digest_size=16).digest()
+    # UUIDv7's time of the tick, and the schedule's name where chance would be.
+    value = int(tick * 1000) << 80 | int.from_bytes(digest[:9], "big")
+    value = value & ~(0xF << 76) & ~(0b11 << 62) | 7 << 76 | 0b10 << 62
+    return Spec(
+        id=str(uuid.UUID(int=value & (2**128 - 1))),
+        name=schedule.task,
+        queue=schedule.queue,
+        payload=schedule.payload,
+        content_type=schedule.content_type,
+        priority=schedule.priority,
+        options=schedule.options,
+        app=schedule.app,
+        context={"mpschedule": schedule.name},
+    )
