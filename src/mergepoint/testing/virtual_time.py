@@ -32,6 +32,7 @@ class VirtualTime:
         self._now = 0.0
         self._allowed = math.inf if free else 0.0
         self._held = 0
+        self._passing = 0
         self._idle = False
         self._changed = threading.Condition()
         self._loops: list[VirtualLoop] = []
@@ -66,11 +67,23 @@ class VirtualTime:
                 self._held -= 1
             self._wake()
 
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """Let the time pass that somebody waits for meanwhile, though it stands otherwise."""
+        with self._changed:
+            self._passing += 1
+        self._wake()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._passing -= 1
+
     def advance(self, seconds: float) -> None:
         """Let the time pass, from another thread; return when all that was due is done."""
         with self._changed:
             self._allowed = max(self._allowed, self._now) + seconds
-            self._idle = False
+            self._idle = all(loop.is_closed() for loop in self._loops)
         self._wake()
         with self._changed:
             if not self._changed.wait_for(lambda: self._idle, IDLE_S_MAX):
@@ -85,7 +98,8 @@ class VirtualTime:
         with self._changed:
             if self._held:
                 return None
-            if timeout is not None and self._now + timeout <= self._allowed:
+            due = timeout is not None and self._now + timeout <= self._allowed
+            if timeout is not None and (due or self._passing):
                 self._now += timeout
                 return 0.0
             self._idle = True

@@ -81,6 +81,8 @@ def from_plain(object_: dict[str, Any]) -> Any:
 def walked(value: Any) -> Any:
     """Return a whole value read by a format without hooks, innermost objects first."""
     if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise Refused("an object has a key that is no text")
         return from_plain({key: walked(inner) for key, inner in value.items()})
     if isinstance(value, list):
         return [walked(inner) for inner in value]

@@ -1,0 +1,229 @@
+"""A site as its apps see it: `mergepoint.connect()`.
+
+Place:  apps, tasks.runner -> [assembly.connect] -> bus.doorway, an engine, the ledger
+Rule:   reads the environment once and opens nothing: the first use connects. Offered to apps'
+        own environments, so it imports the standard library, bus, tasks, wire and core alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mergepoint.bus import context
+from mergepoint.bus.codec import Codec
+from mergepoint.bus.contract import Engine, Limits
+from mergepoint.bus.doorway import Bus, Parts
+from mergepoint.bus.errors import BusRefused
+from mergepoint.core.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from mergepoint.tasks.contract import Ledger
+    from mergepoint.tasks.declare import Tasks
+    from mergepoint.testing.site import Testing
+
+Answer = TypeVar("Answer")
+VARIABLE = "MERGEPOINT_BUS"
+DEFAULT_ADDRESS = ""
+
+_lock = threading.Lock()
+_connected: Site | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """What `MERGEPOINT_BUS` says."""
+
+    url: str = field(repr=False)
+    """The engine; may hold a password."""
+    hub: str = ""
+    """Where the ledger of tasks is."""
+    site: str = ""
+    address: str = DEFAULT_ADDRESS
+    serializer: str = "json"
+    serializer_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    token_file: str = ""
+
+
+class Site:
+    """One site, from one process: its bus and its tasks."""
+
+    def __init__(
+        self,
+        document: Document,
+        clock: Clock,
+        *,
+        parts: Parts | None = None,
+        make_ledger: Callable[[], Awaitable[Ledger]] | None = None,
+    ) -> None:
+        self.document = document
+        self.clock = clock
+        self.codec = Codec(document.serializer, document.serializer_options, clock)
+        self.bus = Bus(parts or parts_of(document, clock, self.codec))
+        self._make_ledger = make_ledger
+        self._ledger: tuple[Engine, Ledger] | None = None
+        self._hub: Engine | None = None
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.document.site
+
+    @property
+    def address(self) -> str:
+        """Who this process is: `tickets/0`; empty outside of a site's processes."""
+        return self.document.address
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Declare tasks and ask for them."""
+        from mergepoint.tasks.declare import Tasks
+
+        return Tasks(home=self, app=self.address.partition("/")[0])
+
+    @staticmethod
+    def testing(**how: Any) -> Testing:
+        """Return a site for tests: a bus in memory, time that is moved, faults on request."""
+        from mergepoint.testing.site import Testing
+
+        return Testing(**how)
+
+    async def engine(self) -> Engine:
+        """Return the open engine; on the site's loop."""
+        return await self.bus.engine()
+
+    async def ledger(self) -> Ledger:
+        """Return the ledger of tasks; on the site's loop. Made anew after a fork."""
+        engine = await self.engine()
+        if self._ledger is None or self._ledger[0] is not engine:
+            made = await (self._make_ledger() if self._make_ledger else self._hub_ledger(engine))
+            self._ledger = (engine, made)
+        return self._ledger[1]
+
+    def wait(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Run this on the site's loop and wait, from blocking code."""
+        return self.bus.wait(work)
+
+    async def join(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Run this on the site's loop and wait, from a coroutine of any loop."""
+        return await self.bus.join(work)
+
+    def context(self) -> Mapping[str, str]:
+        """Return what travels with messages: request id, trace, who asks, language, app."""
+        return context.extensions()
+
+    def close(self) -> None:
+        """Close the bus; a second call does nothing."""
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            self.bus.wait(hub.close)
+        self.bus.close()
+
+    async def _hub_ledger(self, engine: Engine) -> Ledger:
+        from mergepoint.bus.adapters.hub import HubEngine
+        from mergepoint.tasks.ledger.hub import HubLedger
+
+        if not self.document.hub:
+            raise BusRefused(
+                f"tasks need the site's hub, and {VARIABLE} names none",
+                next="give tasks to an app in the manifest, then mergepoint reload",
+            )
+        is_queue = isinstance(engine, HubEngine) and self.document.url == self.document.hub
+        if isinstance(engine, HubEngine) and is_queue:
+            hub = engine
+        else:
+            hub = HubEngine(
+                hub_url(self.document),
+                self.document.limits,
+                self.clock,
+                address=self.document.address,
+            )
+            await hub.open(lambda _state, _reason: None)
+            self._hub = hub
+
+        async def ask(op: str, fields: Mapping[str, Any]) -> Any:
+            return (await hub.link.call({"op": op, **fields})).value
+
+        return HubLedger(ask, is_queue=is_queue)
+
+
+def connect(environment: Mapping[str, str] | None = None) -> Site:
+    """Return this process's site; the same one at every call. Opens nothing yet.
+
+    Raises `BusRefused` where the process was not started by a site that has a bus.
+    """
+    global _connected  # noqa: PLW0603 - one site and one loop per process, whoever asks
+    with _lock:
+        if _connected is None:
+            told = os.environ if environment is None else environment
+            _connected = Site(document_of(told.get(VARIABLE, "")), SystemClock())
+        return _connected
+
+
+def document_of(text: str) -> Document:
+    """Return what the variable says; raise `BusRefused` with what is wrong. Pure."""
+    if not text:
+        raise BusRefused(
+            f"this process has no bus: {VARIABLE} is not set",
+            next="add [bus] to mergepoint.toml and start the app with mergepoint; in a test use"
+            " mergepoint.Site.testing()",
+        )
+    try:
+        read = json.loads(text)
+    except ValueError as error:
+        raise BusRefused(f"{VARIABLE} is no JSON: {error}") from None
+    if not isinstance(read, dict) or not isinstance(read.get("url"), str):
+        raise BusRefused(f'{VARIABLE} must be a JSON object with "url"')
+    known = {one.name for one in fields(Limits)}
+    limits = {name: value for name, value in read.get("limits", {}).items() if name in known}
+    try:
+        return Document(
+            url=read["url"],
+            hub=read.get("hub", ""),
+            site=read.get("site", ""),
+            address=read.get("address", ""),
+            serializer=read.get("serializer", "json"),
+            serializer_options=read.get("serializer_options", {}),
+            limits=Limits(**limits),
+            token_file=read.get("token_file", ""),
+        )
+    except TypeError as error:
+        raise BusRefused(f"{VARIABLE}: {error}") from None
+
+
+def parts_of(document: Document, clock: Clock, codec: Codec) -> Parts:
+    """Return what a bus is made of."""
+    from mergepoint.assembly.engines import engine_of
+
+    def make_engine() -> Engine:
+        return engine_of(engine_url(document), document.limits, clock, address=document.address)
+
+    return Parts(
+        make_engine=make_engine,
+        limits=document.limits,
+        clock=clock,
+        codec=codec,
+        address=document.address,
+    )
+
+
+def engine_url(document: Document) -> str:
+    """Return the engine's URL, with the file of the token where a hub asks for one. Pure."""
+    return _with_token(document.url, document.token_file)
+
+
+def hub_url(document: Document) -> str:
+    """Return the hub's URL, as `engine_url`. Pure."""
+    return _with_token(document.hub, document.token_file)
+
+
+def _with_token(url: str, token_file: str) -> str:
+    if not token_file or not url.startswith("hub+tls:") or "token_file=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}token_file={token_file}"
