@@ -6,6 +6,8 @@ Rule:   a site without a bus gets nothing from here; secrets go into the environ
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import sys
 from dataclasses import dataclass, field, replace
@@ -31,6 +33,8 @@ HUB_KILL_S, GATEWAY_KILL_S = 10.0, 35.0
 OWN_CODE = ("bus", "tasks", "wire", "core")
 """What the hub, the gateway and task workers run of Mergepoint."""
 
+SIGNED_SERIALIZER, SIGNED_BY, SIGNED = "signed", "site", b"mergepoint.bus.signed"
+
 Json = dict[str, Any]
 
 
@@ -41,12 +45,15 @@ class Messages:
     site: Site
     bus: Bus
     tokens: deliveries.Tokens = field(repr=False)
+    signing: bytes = field(repr=False)
+    """The key of signed messages; made of the site's own secret."""
     code: str
     """A digest of our own code: a new version of Mergepoint replaces what runs of the old one."""
 
     def environment(self, app: str, instance: str) -> dict[str, str]:
         """Return what a worker of `app` is told; `instance` is its address."""
-        told = {"MERGEPOINT_BUS": json.dumps(bus_document(self.site, self.bus, instance))}
+        document = bus_document(self.site, self.bus, instance, self.signing)
+        told = {"MERGEPOINT_BUS": json.dumps(document)}
         if self.bus.http:
             told["MERGEPOINT_BUS_HTTP"] = f"unix:{deliveries.http_socket(self.site, app)}"
             told["MERGEPOINT_BUS_TOKEN"] = self.tokens.of(app)
@@ -59,7 +66,13 @@ def prepare(site: Site, secret: bytes) -> Messages | None:
         return None
     root = Path(mergepoint.__file__).parent
     code = tree_digest(*(root / part for part in OWN_CODE), root / "assembly")
-    return Messages(site, site.bus, deliveries.Tokens.from_secret(secret), code)
+    tokens = deliveries.Tokens.from_secret(secret)
+    return Messages(site, site.bus, tokens, signing_key(secret), code)
+
+
+def signing_key(secret: bytes) -> bytes:
+    """Return the key by which the processes of a site know each other's messages."""
+    return hmac.digest(secret, SIGNED, "sha256")
 
 
 def service_specs(messages: Messages, apps: dict[str, AppSpec]) -> dict[str, AppSpec]:
@@ -94,7 +107,9 @@ def gateway_spec(messages: Messages) -> AppSpec:
     """Return the process that posts subscriptions to apps and takes what is published by HTTP."""
     site, bus = messages.site, messages.bus
     told = {
-        "MERGEPOINT_BUS": json.dumps(bus_document(site, bus, "mp.gateway/{slot}")),
+        "MERGEPOINT_BUS": json.dumps(
+            bus_document(site, bus, "mp.gateway/{slot}", messages.signing)
+        ),
         "MERGEPOINT_GATEWAY": json.dumps(deliveries.gateway_document(site, bus, messages.tokens)),
     }
     argv = _own_program("mergepoint.assembly.gateway")
@@ -150,8 +165,9 @@ def hub_document(site: Site, bus: Bus) -> Json:
     return document
 
 
-def bus_document(site: Site, bus: Bus, address: str) -> Json:
+def bus_document(site: Site, bus: Bus, address: str, signing: bytes) -> Json:
     """Return `MERGEPOINT_BUS` for one address; ``{slot}`` in it is filled in for each process."""
+    keys = {"key": SIGNED_BY, "keys": {SIGNED_BY: base64.b64encode(signing).decode()}}
     hub = _remote(bus) if bus.url.is_remote_hub else f"hub+unix://{quote(str(hub_socket(site)))}"
     document: Json = {
         "site": site.name,
@@ -159,6 +175,7 @@ def bus_document(site: Site, bus: Bus, address: str) -> Json:
         "hub": hub,
         "address": address,
         "serializer": bus.serializer,
+        "serializer_options": keys if bus.serializer == SIGNED_SERIALIZER else {},
         "limits": _limits(bus),
         "tasks": {},
     }

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from mergepoint.assembly.build import secret_of
 from mergepoint.assembly.engines import engine_of
-from mergepoint.assembly.messages import bus_document
+from mergepoint.assembly.messages import bus_document, signing_key
 from mergepoint.bus.adapters.hub import HubEngine
+from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Change, Engine, Limits, Member
 from mergepoint.bus.errors import BusRefused
 from mergepoint.core.clock import Clock, SystemClock
@@ -40,15 +42,23 @@ Json = dict[str, Any]
 class Reach:
     """An open bus; `hub` keeps the ledger, and is the same connection where it is the engine."""
 
-    def __init__(self, engine: Engine, hub: HubEngine, address: str, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, hub: HubEngine, address: str, clock: Clock, codec: Codec
+    ) -> None:
         self.engine = engine
         self.clock = clock
+        self.codec = codec
         self._hub = hub
         self._address = address
-        self.ledger: Ledger = HubLedger(self._ask, is_queue=engine is hub)
+        self.ledger: Ledger = HubLedger(hub.link, is_queue=engine is hub)
 
     def message(self, name: str, data: bytes, content_type: str) -> Message:
-        """Return a message of ours to a topic or queue."""
+        """Return a message of ours to a topic or queue.
+
+        JSON is written as the site writes values: signed, where it believes nothing else.
+        """
+        if content_type == JSON_TYPE:
+            data, content_type = self.codec.encode(json.loads(data or b"null"))
         now_s = self.clock.unix_s()
         return Message(
             id=new_id(now_s), source=f"/{self._address}", type=name, data=data,
@@ -86,10 +96,10 @@ class Reach:
         """
         now_s = self.clock.unix_s()
         known = await self.ledger.records(name=name, limit=1)
-        payload = json.dumps({"args": args, "kwargs": kwargs}).encode()
+        payload, content_type = self.codec.encode({"args": args, "kwargs": kwargs})
         earlier = known[0].spec if known else Spec(id="", name=name)
         spec = Spec(
-            id=new_id(now_s), name=name, payload=payload, content_type=JSON_TYPE, key=key,
+            id=new_id(now_s), name=name, payload=payload, content_type=content_type, key=key,
             queue=queue or earlier.queue, options=earlier.options,
             not_before=now_s + delay_s if delay_s else 0.0,
         )  # fmt: skip
@@ -117,9 +127,6 @@ class Reach:
         """Return what the hub says of itself."""
         return dict((await self._hub.link.call({"op": "stats"})).value)
 
-    async def _ask(self, op: str, fields: Mapping[str, Any]) -> Any:
-        return (await self._hub.link.call({"op": op, **fields})).value
-
 
 @contextlib.asynccontextmanager
 async def reach(site: Site) -> AsyncIterator[Reach]:
@@ -127,8 +134,10 @@ async def reach(site: Site) -> AsyncIterator[Reach]:
     if site.bus is None:
         raise BusRefused("this site has no bus", next="add [bus] to its manifest")
     address = f"{ADDRESS}/{os.getpid()}"
-    told, clock = bus_document(site, site.bus, address), SystemClock()
+    signing = signing_key(secret_of(site.state_dir))
+    told, clock = bus_document(site, site.bus, address, signing), SystemClock()
     limits = Limits(**told["limits"])
+    codec = Codec(told["serializer"], told["serializer_options"], clock)
     hub = HubEngine(told["hub"], limits, clock, address=address)
     await hub.open(lambda _state, _reason: None)
     engine: Engine = hub
@@ -136,7 +145,7 @@ async def reach(site: Site) -> AsyncIterator[Reach]:
         if told["url"] != told["hub"]:
             engine = engine_of(told["url"], limits, clock, address=address)
             await engine.open(lambda _state, _reason: None)
-        yield Reach(engine, hub, address, clock)
+        yield Reach(engine, hub, address, clock, codec)
     finally:
         if engine is not hub:
             await engine.close()

@@ -147,7 +147,8 @@ def task_row(record: TaskRecord, now_s: float) -> tuple[str, ...]:
     """Return the cells of one task."""
     progress = record.progress
     share = f"{progress.done / progress.total:.0%} " if progress.total else ""
-    told = f"{share}{progress.note}" if record.state == "running" else record.error
+    why = record.error.strip().rpartition("\n")[2]  # of a traceback, what was raised
+    told = f"{share}{progress.note}" if record.state == "running" else why
     return (
         record.id,
         record.spec.name,

@@ -29,7 +29,7 @@ WHOLE = frozenset(("balance", "bus", "core", "tasks", "testing", "wire"))
 """Packages an app may import from Python 3.11 on."""
 KEPT = (PACKAGE + ".bus.hub", PACKAGE + ".bus.gateway")
 """Parts of them that are processes of the site."""
-SINGLE = frozenset((PACKAGE + ".assembly.connect",))
+SINGLE = frozenset((PACKAGE + ".assembly.connect", PACKAGE + ".assembly.engines"))
 """Modules that are offered, and with them the packages they lie in."""
 PYTHON_MIN = (3, 11)
 
