@@ -59,10 +59,9 @@ class LoopThread:
                 f"this call blocks and was made in {where}",
                 next="await the call of the same name that begins with a: apublish, aput, aget",
             )
-        future = self.submit(work)
+        future = self.submit(self._passed(work))
         try:
-            with self._passing():
-                return future.result()
+            return future.result()
         except BaseException:
             future.cancel()  # interrupted here: nobody wants it any more
             raise
@@ -71,8 +70,7 @@ class LoopThread:
         """Run it on the loop, and wait for it in a coroutine of any loop."""
         if _running_loop() is self._loop:
             return await work()
-        with self._passing():
-            return await asyncio.wrap_future(self.submit(work))
+        return await asyncio.wrap_future(self.submit(self._passed(work)))
 
     def submit(self, work: Work[Answer]) -> Future[Answer]:
         """Begin it on the loop, with this thread's context; return at once."""
@@ -104,6 +102,14 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop = self._thread = None
         self._on_fork()
+
+    def _passed(self, work: Work[Answer]) -> Work[Answer]:
+        # On the loop itself: whoever waits hears of the end later, and time must stand by then.
+        async def passed() -> Answer:
+            with self._passing():
+                return await work()
+
+        return passed
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
