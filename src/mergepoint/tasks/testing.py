@@ -56,16 +56,24 @@ class HereRunner:
         self._ledger = ledger
         self._holding = holding
         self._changed = asyncio.Event()
-        ledger.on_change = self._changed.set
 
     async def run(self) -> None:
         """Work for ever."""
+        loop = asyncio.get_running_loop()
+
+        # Handlers in threads change the ledger, too.
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._changed.set)
+
+        self._ledger.on_change = wake
         while True:
             self._changed.clear()
             with contextlib.suppress(BusError):  # a fault that the test asked for
                 while await self._round():
                     pass
-                next_at = await self._due()
+                next_at, released = await self._due()
+                if released:
+                    continue
                 now = self._site.clock.unix_s()
                 pause_s = min(LEASE_S, max(0.0, next_at - now)) if next_at else LEASE_S
                 await self._wait(pause_s)
@@ -128,8 +136,8 @@ class HereRunner:
         made = await self._ledger.finish(finishes)
         await self._put(made.releases)
 
-    async def _due(self) -> float:
-        """Release what is due and fire schedules; return when to look again."""
+    async def _due(self) -> tuple[float, bool]:
+        """Release what is due and fire schedules; return when to look again, or that it is now."""
         due = await self._ledger.due()
         await self._put(due.releases)
         schedules = self._site.tasks.schedules
@@ -137,10 +145,7 @@ class HereRunner:
         engine = await self._site.engine()
         scheduler = Scheduler(engine, self._ledger, self._site.clock, self._site.address)
         next_at = await scheduler.look(schedules, times, self._site.tasks.app) if times else 0.0
-        # Looking changes nothing that another look would find.
-        if not due.releases and next_at != self._site.clock.unix_s():
-            self._changed.clear()
-        return min((at for at in (due.next_at, next_at) if at), default=0.0)
+        return min((at for at in (due.next_at, next_at) if at), default=0.0), bool(due.releases)
 
     async def _put(self, releases: Any) -> None:
         engine, now = await self._site.engine(), self._site.clock.unix_s()

@@ -71,6 +71,8 @@ class Testing(Site):
 
     def advance(self, *, seconds: float = 0.0, minutes: float = 0.0, hours: float = 0.0) -> None:
         """Let time pass, and return when all that was due by then is done. Not from async code."""
+        if "tasks" in vars(self):
+            self.wait(self.ledger)  # schedules are due though nobody has asked for a task
         self.time.advance(seconds + 60 * minutes + 3600 * hours)
 
     async def aadvance(
@@ -142,5 +144,9 @@ class Testing(Site):
 
     async def _local_ledger(self) -> Any:
         from mergepoint.tasks.ledger.local import LocalLedger
+        from mergepoint.tasks.testing import HereRunner
 
-        return LocalLedger(":memory:", self.time)
+        ledger = LocalLedger(":memory:", self.time)
+        runner = HereRunner(self, ledger, holding=self.time.holding)
+        self._running = asyncio.create_task(runner.run())
+        return ledger

@@ -7,7 +7,8 @@ Rule:   one transaction for each call; the connection is nobody else's.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mergepoint.bus.errors import BusFull, BusLost
@@ -15,6 +16,8 @@ from mergepoint.core.clock import Clock
 from mergepoint.tasks.ledger.calling import CallingLedger
 from mergepoint.tasks.ledger.operations import OPERATIONS, released
 from mergepoint.tasks.ledger.schema import prepare
+
+FREEING = frozenset({"enqueue", "finish", "register", "cancel", "replay", "discard", "fire"})
 
 
 class LocalLedger(CallingLedger):
@@ -25,7 +28,8 @@ class LocalLedger(CallingLedger):
     def __init__(self, path: str, clock: Clock) -> None:
         self._clock = clock
         self.on_change: Callable[[], None] = lambda: None
-        """Called after every call; for whoever runs tasks in this process."""
+        """Called after what may have set something free; for who runs tasks in this process."""
+        self._lock = threading.Lock()
         # Calls come from one loop, but that loop's thread is not always the one that made this.
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -34,7 +38,21 @@ class LocalLedger(CallingLedger):
         self._db.execute("COMMIT")
 
     async def do(self, name: str, /, **arguments: Any) -> Any:
-        """Do one operation; it is on the disk when this returns."""
+        """Do one operation; it is on the disk when this returns, and it never waits.
+
+        Handlers in threads of their own may call it, too.
+        """
+        with self._lock:
+            answer = self._done(name, arguments)
+        if name in FREEING:
+            self.on_change()
+        return answer
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._db.close()
+
+    def _done(self, name: str, arguments: Mapping[str, Any]) -> Any:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             answer, releases = OPERATIONS[name].run(self._db, self._clock.unix_s(), arguments)
@@ -46,12 +64,7 @@ class LocalLedger(CallingLedger):
         except BaseException:
             self._undo()
             raise
-        self.on_change()
         return released(answer, releases)
-
-    def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._db.close()
 
     def _undo(self) -> None:
         if self._db.in_transaction:
