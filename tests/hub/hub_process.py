@@ -46,6 +46,7 @@ class HubProcess:
             "state_dir": str(self.directory),
             "socket": str(self.socket),
             "limits": asdict(self.limits),
+            "ballast_bytes": 2 * 1024 * 1024,
             **self.settings,
         }
         environment = {**os.environ, "MERGEPOINT_READY_FD": str(writing)}
@@ -95,6 +96,10 @@ class HubProcess:
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.stop()
+
+    def is_gone(self) -> bool:
+        """Tell whether it has ended by itself."""
+        return self.process is not None and self.process.poll() is not None
 
     def wait(self) -> int:
         """Return the exit code of a process that ends by itself."""

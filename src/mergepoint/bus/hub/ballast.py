@@ -17,7 +17,7 @@ class Ballast:
 
     def __init__(self, directory: Path, size_bytes: int) -> None:
         self._path = directory / FILE
-        self._size_bytes = size_bytes
+        self.size_bytes = size_bytes
 
     def take_back(self) -> bool:
         """Have the room again; tell whether there was enough. Does nothing when it is there."""
@@ -26,15 +26,22 @@ class Ballast:
         except OSError:
             return False
         try:
-            if self._size_bytes and os.fstat(handle).st_blocks * 512 < self._size_bytes:
-                os.posix_fallocate(handle, 0, self._size_bytes)
+            there = os.fstat(handle).st_blocks * 512 >= self.size_bytes
+            if not there:
+                os.posix_fallocate(handle, 0, self.size_bytes)
+                # The log needs room too; accepting a few only to be full again helps nobody.
+                there = self._free_bytes(handle) >= self.size_bytes // 2
         except OSError:
-            # What was allocated before it failed would be missing for finishing work.
+            there = False
+        if not there:
+            # What was allocated would be missing for finishing work.
             os.ftruncate(handle, 0)
-            return False
-        finally:
-            os.close(handle)
-        return True
+        os.close(handle)
+        return there
+
+    def _free_bytes(self, handle: int) -> int:
+        disk = os.fstatvfs(handle)
+        return disk.f_bavail * disk.f_frsize
 
     def give_up(self) -> None:
         """Give the room to the database; a second call does nothing."""

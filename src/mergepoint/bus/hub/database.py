@@ -19,6 +19,10 @@ FILE = "bus.db"
 LOCK = "bus.lock"
 WAL_BYTES_MAX = 16 * 1024 * 1024
 """What the write-ahead log is cut back to after a checkpoint."""
+WAL_BYTES_READY = 5 * 1024 * 1024
+"""Written to the log's file at the start: a commit into room that is there already need not wait
+for the file system's own journal."""
+FREE_BYTES_FOR_THAT = 20 * WAL_BYTES_READY
 CACHE_KIB = 65_536
 """Pages SQLite keeps in memory."""
 FULL_CODES = frozenset((sqlite3.SQLITE_FULL,))
@@ -146,6 +150,8 @@ class Database:
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute("PRAGMA temp_store = MEMORY")
+        # What is freed is not written over with zeros: on a full disk there is no room to.
+        db.execute("PRAGMA secure_delete = OFF")
         self.begin(synced=True)
         try:
             migrate(db)
@@ -153,6 +159,22 @@ class Database:
         except BaseException:
             self.rollback()
             raise
+        self._make_room_in_log()
+
+    def _make_room_in_log(self) -> None:
+        """Let the log's file be as long as it gets, by a transaction that is rolled back."""
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize < FREE_BYTES_FOR_THAT:
+            return
+        db = self.db
+        db.execute("PRAGMA cache_size = 10")  # so that its pages go to the file at once
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("CREATE TABLE room (data BLOB)")
+            db.execute("INSERT INTO room VALUES (zeroblob(?))", (WAL_BYTES_READY,))
+        finally:
+            self.rollback()
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def _refuse_what_is_no_file(self) -> None:
         if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):

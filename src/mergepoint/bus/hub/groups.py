@@ -11,6 +11,7 @@ does not wait for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -27,10 +28,11 @@ from mergepoint.bus.hub.work import AckWork, AnyWork, PutWork
 
 GROUP_MAX = 2_000
 """Pieces of work in one transaction."""
+CHECKPOINT_BYTES_MIN = 256 * 1024
+VACUUM_STEPS = 16
+"""Steps of giving pages back while everybody waits, once a second while the disk is full."""
 INLINE_COMMIT_S = 0.001
 """A disk whose commits take longer gets a thread for them."""
-CHECKPOINT_BYTES = 4 * 1024 * 1024
-"""Written since the last one."""
 PAGES_BYTES = 24 * 1024
 """What a small group writes, about."""
 
@@ -58,6 +60,9 @@ class Groups:
         self.groups = 0
         self.works = 0
         self._ballast = ballast
+        # What waits in the log may need as much room again in the file.
+        self._checkpoint_bytes = max(CHECKPOINT_BYTES_MIN, ballast.size_bytes // 4)
+        self._again: list[AnyWork] = []
         self._crash = crash
         self._log = log
         self._flush = flush
@@ -108,13 +113,22 @@ class Groups:
         if self._between:
             self._between.popleft()()
         elif self._waiting:
-            count = min(len(self._waiting), GROUP_MAX)
-            self._do([self._waiting.popleft() for _ in range(count)])
+            self._do(self._group())
         else:
             self._busy = False
             for future in self._idle:
                 future.set_result(None)
             self._idle.clear()
+
+    def _group(self) -> list[AnyWork]:
+        works: list[AnyWork] = []
+        size = 0
+        while self._waiting and len(works) < GROUP_MAX and size < self._checkpoint_bytes:
+            work = self._waiting.popleft()
+            works.append(work)
+            if isinstance(work, PutWork):
+                size += sum(len(entry.data) for entry in work.entries)
+        return works
 
     def _do(self, works: list[AnyWork], *, again: bool = False) -> None:
         if self.full:
@@ -165,7 +179,7 @@ class Groups:
         executing.answer()
         self._flush()
         self._crash("hub.after_answer")
-        if self._written_bytes > CHECKPOINT_BYTES:
+        if self._written_bytes > self._checkpoint_bytes:
             self._checkpoint()
         else:
             self._go_on()
@@ -206,6 +220,18 @@ class Groups:
             self._flush()
             self._go_on()
             return
+        self._again = self._refuse_growing(works)
+        self._in_thread(self._empty_log, self._try_again)
+
+    def _empty_log(self) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            self.store.database.checkpoint(cut=True)
+
+    def _try_again(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._broken(error)
+            return
+        works, self._again = self._again, []
         self._do(works, again=True)
 
     def _refuse_growing(self, works: list[AnyWork]) -> list[AnyWork]:
@@ -231,7 +257,9 @@ class Groups:
     def _make_room(self) -> None:
         store = self.store
         store.database.checkpoint(cut=True)
-        if store.free_pages():
+        for _ in range(VACUUM_STEPS):
+            if not store.free_pages():
+                return
             store.begin(synced=True)
             try:
                 store.give_back_pages()

@@ -53,8 +53,9 @@ class HubSettings:
     topics_max: int = 100_000
     """Topics whose present value is kept, and that are counted."""
     subscriptions_max: int = 100_000
-    ballast_bytes: int = 2 * 1024 * 1024
-    """Kept free on the disk, so that work can be finished when it is full."""
+    ballast_bytes: int = 8 * 1024 * 1024
+    """Kept free on the disk, so that work can be finished when it is full. A quarter of it is what
+    may be written between two checkpoints."""
     orphan_s: float = 5.0
     """After a restart: how long a job waits for the worker that had it."""
     crash_at: str = ""
@@ -90,7 +91,10 @@ def _checked(
         if name not in known:
             raise HubRefused(f"{where}: {name} is unknown", next=f"known: {', '.join(known)}")
         if not _fits(known[name], value):
-            raise HubRefused(f"{where}: {name} is {value!r}; it takes {known[name]}")
+            raise HubRefused(
+                f"{where}: {name} is {value!r}; it takes {known[name]}",
+                next="docs/reference/bus.md lists the settings",
+            )
     return dict(given)
 
 
@@ -105,11 +109,19 @@ def _fits(kind: str, value: object) -> bool:
 
 def _consistent(settings: HubSettings) -> HubSettings:
     if settings.durability not in ("durable", "fast"):
-        raise HubRefused(f"durability {settings.durability!r}; durable or fast")
+        raise HubRefused(
+            f"durability {settings.durability!r}", next="durability is durable or fast"
+        )
     if settings.limits.heartbeat_s < 0.05 or settings.limits.lease_s < 0.1:
-        raise HubRefused("heartbeat_s is at least 0.05 and lease_s at least 0.1")
+        raise HubRefused(
+            f"heartbeat_s {settings.limits.heartbeat_s} and lease_s {settings.limits.lease_s}",
+            next="heartbeat_s is at least 0.05 and lease_s at least 0.1",
+        )
     if settings.listen:
         missing = [n for n in ("certificate", "key", "token_file") if not getattr(settings, n)]
         if missing:
-            raise HubRefused(f"listen = {settings.listen!r} needs {', '.join(missing)}")
+            raise HubRefused(
+                f"listen = {settings.listen!r} needs {', '.join(missing)}",
+                next="name the files, or listen on the socket alone",
+            )
     return settings

@@ -108,7 +108,9 @@ class Store:
 
     def give_back_pages(self) -> None:
         """Move free pages to the end of the file and cut them off, a bounded number."""
-        self.parts.db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        for _ in range(min(VACUUM_PAGES, self.free_pages())):
+            # One at a time: the driver takes the first step of a statement without columns alone.
+            self.parts.db.execute("PRAGMA incremental_vacuum(1)")
 
     def free_pages(self) -> int:
         """Return how many pages of the file hold nothing."""
