@@ -55,11 +55,17 @@ def user_socket(site: Site, user: str | None) -> Path:
     return Path(f"{site.run_dir}{SOCKETS}") / user / HTTP_SOCKET
 
 
+def http_sockets(site: Site) -> tuple[Path, ...]:
+    """Return every socket to publish on: the site's own, and one for each user apps run as."""
+    users = sorted({app.user for app in site.apps.values() if app.user is not None})
+    return tuple(user_socket(site, user) for user in (None, *users))
+
+
 def gateway_document(site: Site, bus: Bus, tokens: Tokens) -> Json:
     """Return the settings of the gateway (`mergepoint.bus.gateway.settings`)."""
     users = sorted({app.user for app in site.apps.values() if app.user is not None})
-    sockets = [{"path": str(user_socket(site, None)), "user": ""}]
-    sockets += [{"path": str(user_socket(site, user)), "user": user} for user in users]
+    owners = zip(http_sockets(site), ("", *users), strict=True)
+    sockets = [{"path": str(path), "user": user} for path, user in owners]
     return {
         "site": site.name,
         "snapshot": str(site.run_dir / SNAPSHOT),

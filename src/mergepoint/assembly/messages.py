@@ -100,6 +100,7 @@ def hub_spec(messages: Messages) -> AppSpec:
         HUB, digest([argv, told, messages.code]), argv, "none", told, messages.site.state_dir,
         role=Role.HUB, chained=True, probe=Probe(timeout_s=HUB_READY_S, settle_s=0.0),
         kill_s=HUB_KILL_S, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX,
+        sockets=(hub_socket(messages.site),),
     )  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def gateway_spec(messages: Messages) -> AppSpec:
         GATEWAY, digest([argv, told, messages.code]), argv, "none", told, site.state_dir,
         role=Role.GATEWAY, chained=True, probe=Probe(timeout_s=GATEWAY_READY_S, settle_s=0.0),
         kill_s=GATEWAY_KILL_S, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX,
+        sockets=deliveries.http_sockets(site) if bus.http else (),
     )  # fmt: skip
 
 

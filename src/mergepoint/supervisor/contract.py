@@ -92,6 +92,8 @@ class AppSpec:
     sources: str = ""
     """A digest of the files in `watch`; a reload rolls what has another one."""
     role: Role = Role.APP
+    sockets: tuple[Path, ...] = ()
+    """What a service listens on; the next supervisor leaves them where they are."""
     of: str = ""
     """The app whose tasks these processes run; it is rolled together with them."""
 

@@ -177,6 +177,8 @@ class Supervisor:
             for p in pool.processes
         }
         live |= {self._edges.control_path(key) for key in running.doors}
+        kept = (pool.spec.sockets for pool in running.pools.values() if pool.processes)
+        live |= {str(path) for paths in kept for path in paths}
         keys = {p.key for pool in running.pools.values() for p in pool.processes}
         for path in list(places.socket_files(running.wanted.run_dir)):
             if str(path) not in live:

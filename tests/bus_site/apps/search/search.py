@@ -6,6 +6,7 @@ import contextlib
 from fastapi import FastAPI
 
 import mergepoint
+from mergepoint.bus.contract import Gap
 from mergepoint.bus.errors import BusError
 
 site = mergepoint.connect()
@@ -17,6 +18,8 @@ async def listen(begun: asyncio.Event) -> None:
     async with await site.bus.asubscribe("tickets.*") as events:
         begun.set()
         async for event in events:
+            if isinstance(event, Gap):
+                continue
             told = {"value": event.value, "topic": event.topic, "context": dict(event.context)}
             heard.append(told)
 
