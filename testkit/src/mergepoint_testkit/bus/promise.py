@@ -32,7 +32,10 @@ THEMES = (
     "requests",
     "presence",
     "limits",
+    "floods",
 )
+APART = ("outages",)
+"""Themes that need more of a source, and are asked for by name."""
 Check = Callable[[Stand], Awaitable[None]]
 
 
@@ -46,6 +49,8 @@ class Promise:
     """Capabilities, by their names in `mergepoint.bus.capabilities.WHO_CAN`."""
     kills: bool = False
     """Needs a source that can kill."""
+    proxied: bool = False
+    """Needs a source with a proxy before its broker."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Fields of `Limits` that differ from the source's, for the broker and every connection."""
 
@@ -56,12 +61,14 @@ class Promise:
 _KNOWN: dict[str, Promise] = {}
 
 
-def promise(*needs: str, kills: bool = False, **limits: float) -> Callable[[Check], Check]:
+def promise(
+    *needs: str, kills: bool = False, proxied: bool = False, **limits: float
+) -> Callable[[Check], Check]:
     """Add the function to the suite, under its module's and its own name."""
 
     def add(check: Check) -> Check:
         name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
-        _KNOWN[name] = Promise(name, check, needs, kills, limits)
+        _KNOWN[name] = Promise(name, check, needs, kills, proxied, limits)
         return check
 
     return add
@@ -69,7 +76,7 @@ def promise(*needs: str, kills: bool = False, **limits: float) -> Callable[[Chec
 
 def promises(*themes: str) -> list[Promise]:
     """Return every promise, or those of some themes, in the order of the files."""
-    for theme in THEMES:
+    for theme in (*THEMES, *APART):
         importlib.import_module(f"mergepoint_testkit.bus.{theme}")
     wanted = themes or THEMES
     return [kept for kept in _KNOWN.values() if kept.name.partition(".")[0] in wanted]
@@ -79,6 +86,8 @@ def keep(promise: Promise, source: EngineSource) -> None:
     """Put one promise to the test; fail, or skip where the source cannot kill."""
     if promise.kills and not source.can_kill:
         pytest.skip("this source cannot kill a connection")
+    if promise.proxied and not source.has_proxy:
+        pytest.skip("this source has no proxy before its broker")
     factory = source.virtual.loop if source.virtual else None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_keep(promise, source))

@@ -27,6 +27,10 @@ class EngineSource:
     """How long the suite waits for what must come."""
     can_kill = False
     """Whether `kill` is written."""
+    has_proxy = False
+    """Whether `broker_address` and `make_engine_at` are written, for the theme `outages`."""
+    flood_messages = 2000
+    """What each publisher sends in the theme `floods`."""
 
     def __init__(self) -> None:
         self.clock: Clock = SystemClock()
@@ -49,4 +53,12 @@ class EngineSource:
 
     async def kill(self, engine: Engine) -> None:
         """Let this connection vanish as `kill -9` of its process would: no word, never back."""
+        raise NotImplementedError
+
+    def broker_address(self) -> str:
+        """Return where the broker listens, ``host:port`` or a path; asked once it was started."""
+        raise NotImplementedError
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        """Return an engine, not opened yet, that talks to the broker at this place: the proxy."""
         raise NotImplementedError

@@ -24,6 +24,7 @@ from mergepoint.bus.contract import (
     Subscription,
 )
 from mergepoint.wire.envelope import Message
+from mergepoint_testkit.bus.proxy import FaultProxy
 from mergepoint_testkit.bus.source import EngineSource
 
 Answer = TypeVar("Answer")
@@ -38,9 +39,11 @@ class Stand:
         self.source = source
         self.token = uuid.uuid4().hex[:8]
         self.states: dict[int, list[State]] = {}
+        self._state_came = asyncio.Event()
         self._engines: list[Engine] = []
         self._readers: list[Reader[Any]] = []
         self._numbers = itertools.count(1)
+        self._proxy: FaultProxy | None = None
 
     async def __aenter__(self) -> Stand:
         return self
@@ -51,6 +54,8 @@ class Stand:
         for engine in self._engines:
             with contextlib.suppress(TimeoutError):
                 await self.soon(engine.close())
+        if self._proxy is not None:
+            await self._proxy.stop()
 
     @property
     def short_s(self) -> float:
@@ -64,11 +69,40 @@ class Stand:
 
     async def connect(self, address: str = "") -> Engine:
         """Return one more connection to the same broker, opened."""
-        engine = self.source.make_engine(self.source.limits, address)
+        return await self._open(self.source.make_engine(self.source.limits, address))
+
+    async def connect_through(self, address: str = "") -> Engine:
+        """Return one more connection, through the proxy; the first of them starts it."""
+        if self._proxy is None:
+            self._proxy = FaultProxy(self.source.broker_address())
+            await self._proxy.start()
+        place, limits = self._proxy.address, self.source.limits
+        return await self._open(self.source.make_engine_at(place, limits, address))
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The proxy of `connect_through`."""
+        assert self._proxy is not None, "nothing went through it yet"
+        return self._proxy
+
+    async def _open(self, engine: Engine) -> Engine:
         states = self.states.setdefault(id(engine), [])
         self._engines.append(engine)
-        await self.soon(engine.open(lambda state, _reason: states.append(state)))
+
+        def told(state: State, _reason: str) -> None:
+            states.append(state)
+            self._state_came.set()
+
+        await self.soon(engine.open(told))
         return engine
+
+    async def until(self, engine: Engine, state: State, *, ever: bool = False) -> None:
+        """Return when the engine is in this state, or has `ever` been since it was opened."""
+        states = self.states[id(engine)]
+        async with self.patience():
+            while not (state in states if ever else states[-1] is state):
+                self._state_came.clear()
+                await self._state_came.wait()
 
     @property
     def first(self) -> Engine:
