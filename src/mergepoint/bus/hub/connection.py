@@ -14,9 +14,10 @@ from mergepoint.bus.hub.codec import decode, encode
 from mergepoint.wire.frames import Frame, FrameInvalid, FrameReader
 from mergepoint.wire.frames import encode as frame
 
-PUSH_FROM_BYTES = 64 * 1024
-"""Live messages are written while less than this waits for the reader."""
-PUSH_TO_BYTES = 256 * 1024
+PUSH_BYTES = 64 * 1024
+"""Live messages are written until more than this waits for the reader."""
+PUSH_AGAIN_BYTES = 16 * 1024
+"""And again when it has read down to this."""
 BEAT = frame(b'{"beat":1}')
 
 
@@ -65,13 +66,14 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._paused_reading = False
+        self._waiting_before = 0
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the client speaks first."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's promise
         self._transport = transport
-        transport.set_write_buffer_limits(high=PUSH_TO_BYTES, low=PUSH_FROM_BYTES)
+        transport.set_write_buffer_limits(high=PUSH_BYTES, low=PUSH_AGAIN_BYTES)
         self.open = True
         self.heard_s = self.moved_s = self._loop.time()
         self._owner.opened(self)
@@ -120,7 +122,7 @@ class Connection(asyncio.Protocol):
         if self._out:
             transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
             self._out.clear()
-        while self.more is not None and transport.get_write_buffer_size() <= PUSH_FROM_BYTES:
+        while self.more is not None and transport.get_write_buffer_size() <= PUSH_BYTES:
             frames = self.more()
             if not frames:
                 break
@@ -132,6 +134,9 @@ class Connection(asyncio.Protocol):
         if not self.open or self._transport is None:
             return
         waiting = self._transport.get_write_buffer_size()
+        if waiting != self._waiting_before:
+            self._waiting_before = waiting
+            self.moved_s = now_s
         if not waiting:
             self.moved_s = now_s
             self._transport.write(BEAT)

@@ -203,12 +203,12 @@ def _dead(parts: Parts, head: Head) -> Answer:
 
 def _browse(parts: Parts, head: Head) -> Answer:
     queue = parts.queues.named(fields.named(head, "queue"))
-    if queue is None:
-        return Answer([])
     try:
         states = {EntryState(state) for state in fields.texts(head, "states")}
     except ValueError as error:
         raise BusRefused(f"call browse: {error}") from None
+    if queue is None:
+        return Answer([])
     limit, after = fields.whole(head, "limit", 100, 1_000), fields.text(head, "after", "")
     return _told(looking.browse(parts, queue, states=states, limit=limit, after=after))
 

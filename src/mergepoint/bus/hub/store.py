@@ -24,7 +24,7 @@ AGE_KEPT_S = 10.0
 VACUUM_PAGES = 256
 """Free pages given back to the disk by one step."""
 VACUUM_FROM_PAGES = 4_096
-"""Free pages that are kept for what comes next."""
+"""Free pages that are kept for what comes next, and half of the file."""
 
 
 class Store:
@@ -100,8 +100,8 @@ class Store:
         trimmed = trim(self.parts)
         after = seen.purge(self.parts, self._purge_after)
         self._purge_after = after or 0
-        (free,) = self.parts.db.execute("PRAGMA freelist_count").fetchone()
-        vacuum = free > VACUUM_FROM_PAGES
+        (pages,) = self.parts.db.execute("PRAGMA page_count").fetchone()
+        vacuum = self.free_pages() > max(VACUUM_FROM_PAGES, pages // 2)
         if vacuum:
             self.give_back_pages()
         return trimmed > 0 or after is not None or vacuum
