@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mergepoint
 from mergepoint.tasks import Cancel, Context, Snooze, current
-from tests.tasks.homes import tasks_here
 
-tasks = tasks_here()
+tasks = mergepoint.connect().tasks
 DIRECTORY = Path(os.environ.get("MP_TEST_DIR", "."))
 
 

@@ -1,8 +1,8 @@
 """An older release: it knows fewer tasks."""
 
-from tests.tasks.homes import tasks_here
+import mergepoint
 
-tasks = tasks_here()
+tasks = mergepoint.connect().tasks
 
 
 @tasks.task(name="subtract")

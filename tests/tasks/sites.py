@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mergepoint.assembly.connect import Site, document_of
 from mergepoint.bus.contract import Limits
-from tests.tasks.homes import HubHome
+from mergepoint.core.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 40.0
@@ -77,8 +78,7 @@ class TaskSite:
         told = {"MERGEPOINT_HUB": json.dumps(document), "MERGEPOINT_HUB_IS_QUEUE": "1"}
         argv = [sys.executable, "-m", "mergepoint.assembly.hub"]
         self.hub = Started("hub", argv, told, directory / "hub.log")
-        self.home = HubHome(self._bus("asker/0"))
-        os.environ.update({"MERGEPOINT_BUS": json.dumps(self._bus("asker/0"))})
+        self.home = Site(document_of(json.dumps(self._bus("asker/0"))), SystemClock())
 
     def runner(self, **config: Any) -> Started:
         self._count += 1
@@ -89,7 +89,7 @@ class TaskSite:
             ),
             "MP_TEST_DIR": str(self.directory),
         }
-        argv = [sys.executable, "-m", "tests.tasks.run_tasks"]
+        argv = [sys.executable, "-m", "mergepoint.tasks.runner"]
         log = self.directory / f"runner{self._count}.log"
         runner = Started(f"runner {self._count}", argv, told, log)
         self.runners.append(runner)
@@ -105,12 +105,8 @@ class TaskSite:
             started.kill()
 
     def _bus(self, address: str) -> dict[str, Any]:
-        limits = asdict(LIMITS)
-        return {
-            "url": f"hub+unix://{self.directory}/hub.sock",
-            "address": address,
-            "limits": limits,
-        }
+        url = f"hub+unix://{self.directory}/hub.sock"
+        return {"url": url, "hub": url, "address": address, "limits": asdict(LIMITS)}
 
 
 def until(told: Callable[[], Any], what: str) -> Any:
