@@ -21,8 +21,11 @@ from mergepoint.bus.gateway.run import Gateway
 from mergepoint.bus.gateway.settings import VARIABLE, GatewaySettings, from_document
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.host.failure import EXIT_CONFIG, Failure, report
+from mergepoint.tasks.outbox.relay import Relay, RelaySettings
 
 BUS_VARIABLE = "MERGEPOINT_BUS"
+OUTBOXES_VARIABLE = "MERGEPOINT_OUTBOXES"
+"""Databases whose committed messages are relayed; a JSON list, since passwords are in it."""
 READY_VARIABLE = "MERGEPOINT_READY_FD"
 RETRY_S = 0.2
 
@@ -62,10 +65,20 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
             os.write(ready_fd, b"READY\n")
             os.close(ready_fd)
 
+    relaying = asyncio.ensure_future(_relay(engine, clock))
     try:
         await Gateway(settings, engine, clock).run(say_ready, stop)
     finally:
+        relaying.cancel()
+        await asyncio.gather(relaying, return_exceptions=True)
         await engine.close()
+
+
+async def _relay(engine: Engine, clock: Clock) -> None:
+    """Relay what apps have enqueued within their transactions, until cancelled."""
+    databases = json.loads(os.environ.get(OUTBOXES_VARIABLE, "[]"))
+    if databases:
+        await Relay(RelaySettings(databases=tuple(databases)), engine, clock).run()
 
 
 async def _opened(told: dict[str, Any], clock: Clock) -> Engine:

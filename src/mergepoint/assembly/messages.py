@@ -79,7 +79,7 @@ def service_specs(messages: Messages, apps: dict[str, AppSpec]) -> dict[str, App
     """Return the hub, the gateway and the task workers, by the names of their pools."""
     site = messages.site
     specs = [] if messages.bus.url.is_remote_hub else [hub_spec(messages)]
-    if messages.bus.http or site.subscriptions:
+    if messages.bus.http or messages.bus.outboxes or site.subscriptions:
         specs.append(gateway_spec(messages))
     specs += [
         task_spec(messages, site.apps[name], spec)
@@ -112,6 +112,7 @@ def gateway_spec(messages: Messages) -> AppSpec:
             bus_document(site, bus, "mp.gateway/{slot}", messages.signing)
         ),
         "MERGEPOINT_GATEWAY": json.dumps(deliveries.gateway_document(site, bus, messages.tokens)),
+        "MERGEPOINT_OUTBOXES": json.dumps([url.value for url in bus.outboxes]),
     }
     argv = _own_program("mergepoint.assembly.gateway")
     return AppSpec(

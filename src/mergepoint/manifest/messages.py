@@ -67,6 +67,8 @@ class Bus:
     token_file: Path | None = None
     http: bool = True
     """Whether programs in any language may publish over HTTP."""
+    outboxes: tuple[EngineUrl, ...] = ()
+    """Databases whose table `mergepoint_outbox` is relayed; files by their absolute path."""
     origin: Origin = field(default_factory=lambda: Origin("", 0))
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each written key below [bus] stands."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mergepoint.manifest.messages import Bus, EngineUrl, Schedule, Subscription
@@ -54,6 +55,7 @@ def resolve_bus(
         key=key,
         token_file=token_file,
         http=table.http,
+        outboxes=tuple(outbox_url(written, directory, variables) for written in table.outboxes),
         origin=origin,
         origins=origins,
     )
@@ -64,6 +66,15 @@ def engine_url(written: str, variables: Mapping[str, str]) -> EngineUrl:
     missing = tuple(name for name in VARIABLE.findall(written) if not variables.get(name))
     value = VARIABLE.sub(lambda found: variables.get(found[1], ""), written)
     return EngineUrl(value, written, missing)
+
+
+def outbox_url(written: str, directory: Path, variables: Mapping[str, str]) -> EngineUrl:
+    """Return a database's URL with its secrets; a file beside the manifest becomes absolute."""
+    found = engine_url(written, variables)
+    if not found.value.startswith("sqlite:///") or found.value.startswith("sqlite:////"):
+        return found
+    path = placed(directory, found.value.removeprefix("sqlite:///"))
+    return replace(found, value=f"sqlite:///{path}")
 
 
 def resolve_subscriptions(

@@ -54,6 +54,8 @@ def check_bus(site: Site, draft: Draft, report: Report, machine: Machine) -> Non
         _engine(site, site.bus, draft, report, machine)
     if site.bus is not None:
         _doors(site.bus, draft, report, machine)
+        if "outboxes" not in draft.bus_broken:
+            _outboxes(site.bus, report, machine)
 
 
 def _tasks(site: Site, draft: Draft, report: Report, machine: Machine) -> None:
@@ -145,6 +147,17 @@ def _url(bus: Bus, mode: Mode, report: Report) -> None:
             fix="write ${BUS_PASSWORD} in its place and put it into that variable",
             severity=Severity.ERROR if mode is Mode.PRODUCTION else Severity.WARNING,
         )
+
+
+def _outboxes(bus: Bus, report: Report, machine: Machine) -> None:
+    for position, url in enumerate(bus.outboxes):
+        path: KeyPath = ("bus", "outboxes", position)
+        for name in url.missing:
+            fix = f"export {name}=..., or in development write it into .env"
+            report.add(path, f"the variable {name} is not set", fix=fix)
+        if url.scheme in {"postgresql", "postgres"} and not machine.has_package("psycopg"):
+            fix = "pip install 'mergepoint[postgres]'"
+            report.add(path, "needs psycopg, which is not installed", fix=fix)
 
 
 def _engine(site: Site, bus: Bus, draft: Draft, report: Report, machine: Machine) -> None:

@@ -50,6 +50,18 @@ def _url(text: str) -> str:
     return text
 
 
+def _outbox(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/" and ":memory:" not in rest:
+        return text
+    if scheme in {"postgresql", "postgres"} and rest:
+        return text
+    raise refused(
+        "is not a database with an outbox",
+        'write "sqlite:///data/app.db" or "postgresql://app:${APP_PASSWORD}@db.example.org/app"',
+    )
+
+
 def _pattern(text: str) -> str:
     if not PATTERN.match(text) or len(text) > NAME_CHARACTERS_MAX:
         raise refused(
@@ -169,6 +181,11 @@ class BusTable(Table):
     )
     http: bool = key(
         "Whether programs in any language may publish over HTTP on this machine.", True
+    )
+    outboxes: Annotated[list[Annotated[str, AfterValidator(_outbox)]], Field(max_length=100)] = key(
+        "Databases in which apps enqueue within their own transactions: sqlite:///file beside "
+        "this manifest, sqlite:////absolute, or postgresql://..., with ${NAME} for secrets.",
+        [],
     )
     key: str | None = key("File of the certificate's key (PEM).", stands_for="none", min_length=1)
 
