@@ -15,8 +15,9 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from mergepoint.bus.adapters.rabbitmq import carried
@@ -24,8 +25,17 @@ from mergepoint.bus.adapters.rabbitmq.link import Link
 from mergepoint.bus.contract import Lease
 from mergepoint.bus.errors import BusError, LeaseLost
 
-if TYPE_CHECKING:
-    from mergepoint.bus.adapters.rabbitmq.queues import Queues
+
+class Putting(Protocol):
+    """What leases need of queues."""
+
+    async def publish(self, queue: str, message: aio_pika.Message) -> None:
+        """Put one message."""
+        ...
+
+    async def publish_dead(self, queue: str, message: aio_pika.Message) -> None:
+        """Put one dead letter."""
+        ...
 
 
 @dataclass
@@ -45,7 +55,7 @@ class Held:
 class Leases:
     """Every lease of one process."""
 
-    def __init__(self, link: Link, queues: Queues) -> None:
+    def __init__(self, link: Link, queues: Putting) -> None:
         self._link = link
         self._queues = queues
         self._held: dict[str, Held] = {}
@@ -165,7 +175,10 @@ class Leases:
 
     async def _give_back(self, held: Held) -> None:
         with contextlib.suppress(BusError):
-            await self._link.call(held.delivery.nack(requeue=True))
+            if held.job.attempt >= held.job.attempts_max:
+                await self._set_aside(held.queue, held.delivery, "lease ended", held.worker)
+            else:
+                await self._link.call(held.delivery.nack(requeue=True))
 
     def _current(self, lease: Lease) -> Held | None:
         held = self._held.get(lease.token)

@@ -100,10 +100,16 @@ class Link:
             raise BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
 
     async def call(self, coming: Awaitable[Answer]) -> Answer:
-        """Await an answer of the broker; raises errors of the bus alone."""
+        """Await an answer of the broker; raises errors of the bus alone.
+
+        A caller that is cancelled does not cancel what it asked: aiormq would close the channel,
+        and with it give up every lease of the process.
+        """
+        asking = asyncio.ensure_future(coming)
+        asking.add_done_callback(_looked_at)
         try:
             async with asyncio.timeout(self.limits.call_s):
-                return await coming
+                return await asyncio.shield(asking)
         except LIBRARY as error:
             if isinstance(translated(error, self.where), BusLost):
                 self._suspected.set()

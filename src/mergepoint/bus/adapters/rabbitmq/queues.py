@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import PublishError
 
@@ -19,7 +20,7 @@ from mergepoint.bus.adapters.rabbitmq import carried
 from mergepoint.bus.adapters.rabbitmq.held import Leases
 from mergepoint.bus.adapters.rabbitmq.link import Link
 from mergepoint.bus.contract import Accepted, Lease, Put, QueueStats
-from mergepoint.bus.errors import BusFull, BusLost
+from mergepoint.bus.errors import BusError, BusFull, BusLost
 
 DEAD_MESSAGES_MAX = 100_000
 """What a dead queue keeps, the newest; part of its declaration, so it is the same for all."""
@@ -43,6 +44,7 @@ class Queues:
         self.named: set[str] = set()
         """Every queue this process ever named."""
         self.leases = Leases(link, self)
+        self._returning: set[asyncio.Task[None]] = set()
         link.restored.append(self._restored)
 
     def dead_name(self, queue: str) -> str:
@@ -79,7 +81,7 @@ class Queues:
                 raise outcome
         return [Accepted(id=put.message.id) for put in puts]
 
-    async def publish(self, queue: str, message: Any) -> None:  # Any: aio_pika.Message
+    async def publish(self, queue: str, message: aio_pika.Message) -> None:
         """Put one message; declares the queue anew when somebody removed it."""
         try:
             await self._link.publish("", self.name(queue), message, mandatory=True)
@@ -91,7 +93,7 @@ class Queues:
             except PublishError as error:
                 raise BusLost(f"queue {queue} vanishes while it is put into") from error
 
-    async def publish_dead(self, queue: str, message: Any) -> None:  # Any: aio_pika.Message
+    async def publish_dead(self, queue: str, message: aio_pika.Message) -> None:
         """Put one dead letter."""
         await self.declare(queue)
         try:
@@ -103,7 +105,33 @@ class Queues:
     async def take(
         self, queues: Sequence[str], *, worker: str, limit: int, lease_s: float, wait_s: float
     ) -> list[Lease]:
-        """Return jobs as soon as there is one; waits for a lost broker as for a job."""
+        """Return jobs as soon as there is one; a cancelled caller leaves none behind."""
+        ended = asyncio.Event()
+        taking = asyncio.create_task(self._take(queues, worker, limit, lease_s, wait_s, ended))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            ended.set()
+            returning = asyncio.create_task(self._return(taking))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+            await asyncio.shield(returning)
+            raise
+
+    async def _return(self, taking: asyncio.Task[list[Lease]]) -> None:
+        with contextlib.suppress(BusError):
+            for lease in await taking:
+                await self.leases.nack(lease, reason="", burn=False)
+
+    async def _take(
+        self,
+        queues: Sequence[str],
+        worker: str,
+        limit: int,
+        lease_s: float,
+        wait_s: float,
+        ended: asyncio.Event,
+    ) -> list[Lease]:
         clock = self._link.clock
         until = clock.monotonic_s() + wait_s
         named = list(dict.fromkeys(queues))
@@ -115,13 +143,15 @@ class Queues:
                     await self.declare(queue)
                 leases = await self._get(named, worker, limit, lease_s)
                 if not leases and left > 0:
-                    leases = await self._wait(named, worker, limit, lease_s, left)
+                    leases = await self._wait(named, worker, limit, lease_s, left, ended)
             except BusLost:
                 if left <= 0:
                     raise
-                await _first(min(left, self._link.limits.reconnect_s_max), changed)
+                await _first(min(left, self._link.limits.reconnect_s_max), changed, ended)
+                if ended.is_set():
+                    return []
                 continue
-            if leases or until <= clock.monotonic_s():
+            if leases or ended.is_set() or until <= clock.monotonic_s():
                 return leases
 
     async def bind(self, queue: str, pattern: str) -> None:
@@ -213,7 +243,13 @@ class Queues:
         return leases
 
     async def _wait(
-        self, queues: Sequence[str], worker: str, limit: int, lease_s: float, wait_s: float
+        self,
+        queues: Sequence[str],
+        worker: str,
+        limit: int,
+        lease_s: float,
+        wait_s: float,
+        ended: asyncio.Event,
     ) -> list[Lease]:
         """Consume until one came; what came besides goes back without counting."""
         waiting = _Waiting()
@@ -226,17 +262,13 @@ class Queues:
                 found = await channel.get_queue(self.name(queue), ensure=False)
                 tag = await self._link.call(found.consume(waiting.taker(queue)))
                 consumers.append((found, tag))
-            await _first(wait_s, waiting.some, changed)
+            await _first(wait_s, waiting.some, changed, ended)
         finally:
             with contextlib.suppress(BusLost):
                 for found, tag in consumers:
                     await self._link.call(found.cancel(tag))
             await asyncio.sleep(0)
-            came, waiting.came = waiting.came, []
-            if asyncio.current_task() is not None and _cancelled():
-                await self._return_all(came)
-                came = []
-        for queue, delivery in came:
+        for queue, delivery in waiting.came:
             if len(leases) < limit:
                 lease = await self.leases.accept(queue, delivery, worker, lease_s)
                 leases += [lease] if lease is not None else []
@@ -278,8 +310,3 @@ async def _first(seconds: float, *events: asyncio.Event) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -18,11 +18,11 @@ from mergepoint.wire.envelope import Message, from_attributes, to_attributes
 
 PARTS = {
     EntryState.READY: ("ready", "held"),
-    EntryState.DELAYED: ("delayed",),
+    EntryState.DELAYED: ("delayed", "heldlater"),
     EntryState.LEASED: ("leased",),
     EntryState.DEAD: ("dead",),
 }
-"""The sorted sets that hold what is in a state; `held` waits for another message of its key."""
+"""The sorted sets that hold what is in a state; `held...` wait for another message of their key."""
 STATES = {part: state for state, parts in PARTS.items() for part in parts}
 
 

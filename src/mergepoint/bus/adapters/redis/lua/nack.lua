@@ -1,4 +1,5 @@
--- asked: queue, id (its name in the queue), token, reason, burn, delay_ms, bury. Tells 0 when the lease was lost.
+-- asked: queue, id (its name in the queue), token, reason, burn, delay_ms, bury. Tells 0 when the
+-- lease was lost.
 local m = held_by(asked.queue, asked.id, asked.token)
 if not m then return 0 end
 if asked.bury then

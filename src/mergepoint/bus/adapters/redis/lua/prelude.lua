@@ -11,10 +11,11 @@
 -- q:<queue>:ready       zset   id by rank: higher priority first, then older first
 -- q:<queue>:delayed     zset   id by when it may be taken, ms
 -- q:<queue>:held        zset   id by age: waits behind another message of its key
+-- q:<queue>:heldlater   zset   as `held`, by when it may be taken, ms: delayed besides
 -- q:<queue>:leased      zset   id by when its lease ends, ms
 -- q:<queue>:expiring    zset   id by when it expires unless it is taken, ms
 -- q:<queue>:seen        zset   id by when it was accepted, ms: what duplicates are known by
--- q:<queue>:key:<key>   zset   id by age; only the first may be anywhere but in `held`
+-- q:<queue>:key:<key>   zset   id by age; only the first may be taken
 -- q:<queue>:again:<id>  set    what the later ones of an id go by; `deadagain` for the dead
 -- q:<queue>:dead        zset   id by when it died, microseconds
 -- q:<queue>:deadmeta, q:<queue>:deadbody   as above, for the dead
@@ -23,7 +24,8 @@
 -- sequence              text   counter of everything that is accepted or published
 --
 -- A message's state: s sequence, p priority, k key, n attempts, x attempts at most, e expires ms,
--- d not before ms, t state, f token, o owner, w worker, r reason, a in this state since ms, c accepted ms, i id where it goes by another
+-- d not before ms, t state, f token, o owner, w worker, r reason, a in this state since ms,
+-- c accepted ms, i id where it goes by another name
 local P, asked = ARGV[1], cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
@@ -48,8 +50,9 @@ end
 
 local function place(queue, id, m)
   if m.k and redis.call('ZRANGE', key(queue, 'key:' .. m.k), 0, 0)[1] ~= id then
-    m.t = 'held'
-    redis.call('ZADD', key(queue, 'held'), m.s, id)
+    local later = m.d and m.d > now
+    m.t = later and 'heldlater' or 'held'
+    redis.call('ZADD', key(queue, m.t), later and m.d or m.s, id)
   elseif m.d and m.d > now then
     m.t = 'delayed'
     redis.call('ZADD', key(queue, 'delayed'), m.d, id)
@@ -95,7 +98,7 @@ local function remove(queue, id, m)
   redis.call('ZREM', line, id)
   local next = redis.call('ZRANGE', line, 0, 0)[1]
   local waiting = next and read(queue, next)
-  if waiting and waiting.t == 'held' then
+  if waiting and (waiting.t == 'held' or waiting.t == 'heldlater') then
     unplace(queue, next, waiting)
     place(queue, next, waiting)
   end
@@ -158,10 +161,12 @@ local function settle(queue)
   for _, id in ipairs(due(queue, 'expiring')) do
     die(queue, id, read(queue, id), 'expired')
   end
-  for _, id in ipairs(due(queue, 'delayed')) do
-    local m = read(queue, id)
-    unplace(queue, id, m)
-    place(queue, id, m)
+  for _, part in ipairs({'delayed', 'heldlater'}) do
+    for _, id in ipairs(due(queue, part)) do
+      local m = read(queue, id)
+      unplace(queue, id, m)
+      place(queue, id, m)
+    end
   end
   trim_dead(queue)
 end
@@ -173,6 +178,10 @@ local function held_by(queue, id, token)
     local ends = redis.call('ZSCORE', key(queue, 'leased'), id)
     if tonumber(ends) > now then return m end
   end
+end
+
+local function full(queue)
+  return redis.error_reply('FULL ' .. queue .. ' holds ' .. redis.call('HLEN', key(queue, 'meta')))
 end
 
 local function room(queue, count)

@@ -28,7 +28,7 @@ for i = 1, #bound, 2 do
     forget_seen(queue)
     if not known(queue, asked.one.id) then
       if not room(queue, 1) then
-        return redis.error_reply('FULL ' .. queue .. ' holds ' .. redis.call('HLEN', key(queue, 'meta')))
+        return full(queue)
       end
       fed[#fed + 1] = queue
     end

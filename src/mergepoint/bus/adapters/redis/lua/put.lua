@@ -11,7 +11,7 @@ for i, one in ipairs(asked.puts) do
   if not again then new = new + 1 end
 end
 if new > 0 and not room(queue, new) then
-  return redis.error_reply('FULL ' .. queue .. ' holds ' .. redis.call('HLEN', key(queue, 'meta')))
+  return full(queue)
 end
 for i, one in ipairs(asked.puts) do
   if answers[i] == '0' then accept(queue, one, ARGV[2 + i]) end

@@ -15,7 +15,8 @@ end
 for _, queue in ipairs(names) do
   settle(queue)
   local function count(part) return redis.call('ZCARD', key(queue, part)) end
-  out[#out + 1] = {queue, text(count('ready') + count('held')), text(count('delayed')),
+  out[#out + 1] = {queue, text(count('ready') + count('held')),
+    text(count('delayed') + count('heldlater')),
     text(count('leased')), text(count('dead')), text(oldest(queue))}
 end
 return out

@@ -6,7 +6,7 @@ for _, one in ipairs(names_of(queue, id, 'deadagain:')) do
 end
 if not packed then return 0 end
 if not room(queue, 1) then
-  return redis.error_reply('FULL ' .. queue .. ' holds ' .. redis.call('HLEN', key(queue, 'meta')))
+  return full(queue)
 end
 local m, body = cmsgpack.unpack(packed), ARGV[3] or redis.call('HGET', key(queue, 'deadbody'), name)
 forget_dead(queue, name)

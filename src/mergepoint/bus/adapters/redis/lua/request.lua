@@ -20,5 +20,6 @@ for i = 1, #servers do
   end
 end
 if there > 0 then return 'none' end
-if asked.instance == '' and redis.call('SISMEMBER', P .. 'served', asked.app) == 1 then return 'none' end
+local ever = redis.call('SISMEMBER', P .. 'served', asked.app) == 1
+if asked.instance == '' and ever then return 'none' end
 return 'unknown'

@@ -1,5 +1,6 @@
 -- asked: queues, owner, worker, limit, lease_ms. Tells ms until the next message is due (-1: none
--- is), then for each job: queue, name in the queue, body, token, attempt, end of the lease in ms, key.
+-- is), then for each job: queue, name in the queue, body, token, attempt, end of the lease in ms,
+-- key.
 local out, taken, next_at = {'-1'}, 0, nil
 for _, queue in ipairs(asked.queues) do
   redis.call('SADD', P .. 'queues', queue)
