@@ -17,7 +17,7 @@ from mergepoint_testkit.message_site import MessageSite
 from mergepoint_testkit.sites import running_site
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs/how-to"
-PAGES = [GUIDES / "bus.md", GUIDES / "bus-over-http.md"]
+PAGES = [GUIDES / name for name in ("bus.md", "tasks.md", "bus-over-http.md")]
 FILE = re.compile(r"^```\w+\n(?:#|//) (\S+\.\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
