@@ -6,12 +6,14 @@ Rule:   a batch is done whole or not at all; its answer says which call refused.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mergepoint.bus.errors import BusError, BusRefused
 from mergepoint.bus.hub import fields
 from mergepoint.bus.hub.call import Call
+from mergepoint.bus.hub.database import is_callers
 from mergepoint.bus.hub.extension import CALL_S_MAX, Extension
 from mergepoint.bus.hub.fields import Head
 from mergepoint.bus.hub.groups import Groups
@@ -22,6 +24,7 @@ from mergepoint.bus.hub.store import Store
 from mergepoint.bus.hub.work import Work
 from mergepoint.wire.frames import FrameInvalid, cut
 
+Done = TypeVar("Done")
 BATCH_MAX = 1_000
 """Calls in one transaction."""
 ASK_S_MAX = 5.0
@@ -143,7 +146,7 @@ class Batches:
             except (FrameInvalid, TypeError) as error:
                 raise BusRefused(f"call {head.get('op')}: {error}") from None
             op = fields.text(head, "op").partition(".")[2]
-            reply = extension.call(op, head, parts, inside)
+            reply = self._guarded(prefix, lambda: extension.call(op, head, parts, inside))
             self._ask(prefix, extension, inside)
             if ages.monotonic_s() - began_s > CALL_S_MAX:
                 self._log("hub.slow", op=head["op"], seconds=ages.monotonic_s() - began_s)
@@ -151,13 +154,28 @@ class Batches:
 
         return run
 
+    def _guarded(self, prefix: str, step: Callable[[], Done]) -> Done:
+        """Run a step of an extension; its own faults refuse the call, they do not end the hub."""
+        try:
+            return step()
+        except BusError:
+            raise
+        except sqlite3.Error as error:
+            if not is_callers(error):
+                raise
+            told = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+        self._log("hub.extension_failed", extension=prefix, error=told)
+        raise BusError(f"{prefix} failed: {told}", next="see the hub's log")
+
     def _ticking(self, prefix: str, extension: Extension) -> Work:
         inside = Inside(self._store, self._deliver)
 
         def run() -> None:
             inside.again()
             if extension.due_s(inside) == 0:
-                extension.tick(inside)
+                self._guarded(prefix, lambda: extension.tick(inside))
             self._ask(prefix, extension, inside)
 
         def then(_: None) -> None:

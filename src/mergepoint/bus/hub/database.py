@@ -34,6 +34,13 @@ def is_full(error: sqlite3.Error) -> bool:
     return code & 0xFF in FULL_CODES or "disk is full" in str(error)
 
 
+def is_callers(error: sqlite3.Error) -> bool:
+    """Tell whether a statement was wrong or broke a rule of a table, and the file is as good."""
+    return isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError) or (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
+    )
+
+
 class Database:
     """`bus.db` of one directory, locked against every other hub."""
 

@@ -113,7 +113,11 @@ class Groups:
         if self._between:
             self._between.popleft()()
         elif self._waiting:
-            self._do(self._group())
+            try:
+                self._do(self._group())
+            except Exception as error:
+                # A fault of this code: to stop and be started anew loses nothing, to go on may.
+                self._broken(error)
         else:
             self._busy = False
             for future in self._idle:

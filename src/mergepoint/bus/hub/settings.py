@@ -93,7 +93,7 @@ def _checked(
         if not _fits(known[name], value):
             raise HubRefused(
                 f"{where}: {name} is {value!r}; it takes {known[name]}",
-                next="docs/reference/bus.md lists the settings",
+                next="correct what starts the hub",
             )
     return dict(given)
 
