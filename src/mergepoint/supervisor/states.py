@@ -51,6 +51,8 @@ FILES: Mapping[str, str] = {
     "`<run_dir>/snapshot.json`": "What the edge obeys now.",
     "`<run_dir>/edge.<n>.sock`": "Control channel of an edge.",
     "`<run_dir>/<app>.<slot>.g<n>.sock`": "Socket of a worker; a new name for every process.",
+    "`<run_dir>/hub.sock`": "The hub of a site that has a bus.",
+    "`<run_dir>/bus-http.sock`": "Where workers publish over HTTP; asks for their token.",
     "`<run_dir>.u/<user>/`": "Sockets of apps that run as another user; owned by that user.",
     "`/dev/shm/mergepoint-<uid>-<hash>/<app>.<slot>.<n>.log`": (
         "What a process printed and nobody has read yet; gone after a stop."
@@ -58,7 +60,12 @@ FILES: Mapping[str, str] = {
     "`<state_dir>/logs/<app>.log`": (
         "JSON lines, 10 MiB and five older files kept; the directory is made with mode 0750."
     ),
-    "`<state_dir>/secret`": "Key of the sticky cookies; mode 0600.",
+    "`<state_dir>/secret`": (
+        "Key of the sticky cookies, of signed messages and of tokens to publish; mode 0600."
+    ),
+    "`<state_dir>/bus.db`": "Queues, dead letters, tasks and their results; the hub's alone.",
+    "`<state_dir>/backups/`": "Copies that `mergepoint bus backup` made.",
+    "`<state_dir>/subscriptions.json`": "Which subscriptions are in force.",
 }
 
 
