@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import select
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -32,6 +34,8 @@ POOL_MAX = 4
 """Calls of one process that run at the same time; others wait their turn within `call_s`."""
 POOL_CLOSE_S = 1.0
 RETRY_S_MIN = 0.05
+SEVERED_S = 0.2
+"""How long duties have to notice that their connection is severed, before they are cancelled."""
 PROCESS_LOCK = 1836016706
 """First half of the advisory lock of a process; its number is the other."""
 WAKE_S = 0.002
@@ -59,6 +63,7 @@ class Link:
         self._pool: AsyncConnectionPool | None = None
         self._listener: psycopg.AsyncConnection | None = None
         self._signaller: psycopg.AsyncConnection | None = None
+        self._busy: set[psycopg.AsyncConnection] = set()
         self._connected = asyncio.Event()
         self._wakes = Wakes()
         self._heard_at = 0.0
@@ -115,8 +120,12 @@ class Link:
         pool = self._pool
         assert pool is not None  # noqa: S101 - set before `_connected` is
         async with pool.connection() as connection:
-            cursor = await connection.execute(sql, parameters, prepare=True)
-            return await cursor.fetchall() if cursor.description else []
+            self._busy.add(connection)
+            try:
+                cursor = await connection.execute(sql, parameters, prepare=True)
+                return await cursor.fetchall() if cursor.description else []
+            finally:
+                self._busy.discard(connection)
 
     # --- staying connected ------------------------------------------------------------------------
 
@@ -136,12 +145,27 @@ class Link:
         ]
         try:
             await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+            self._sever()
+            await asyncio.wait(duties, timeout=SEVERED_S)
         finally:
             for duty in duties:
                 duty.cancel()
             ended = await asyncio.gather(*duties, return_exceptions=True)
         failures = [one for one in ended if isinstance(one, Exception)]
         return str(self._told(failures[0])) if failures else "the connection ended"
+
+    def _sever(self) -> None:
+        """Let whatever waits for the server fail now.
+
+        Cancelling would ask the server to cancel, and wait for a server that may be silent.
+        """
+        for connection in (self._listener, self._signaller, *self._busy):
+            if connection is not None and not connection.closed:
+                with (
+                    contextlib.suppress(OSError),
+                    socket.socket(fileno=os.dup(connection.fileno())) as end,
+                ):
+                    end.shutdown(socket.SHUT_RDWR)
 
     async def _reconnect(self) -> None:
         pause_s = RETRY_S_MIN
@@ -221,12 +245,12 @@ class Link:
         """Beat, and expect to hear the own beat: both connections are seen to work by that."""
         every_s = self.limits.heartbeat_s
         while True:
-            async with asyncio.timeout(2 * every_s):
-                known = (await self._ask("SELECT mergepoint.beat(%s)", (self.number,)))[0]
-                if not known:
-                    await self._register()
-                    for restore in self.restores:
-                        await restore()
+            asking = asyncio.create_task(self._be_known())
+            done, _ = await asyncio.wait({asking}, timeout=2 * every_s)
+            if not done:
+                asking.add_done_callback(_swallow)
+                raise BusLost(f"PostgreSQL at {self.where}: no answer for {2 * every_s:g} s")
+            await asking
             if self.clock.monotonic_s() - self._heard_at > 2 * every_s:
                 raise BusLost(f"PostgreSQL at {self.where}: no sign of life for {2 * every_s} s")
             await self.on_beat()
@@ -234,6 +258,13 @@ class Link:
                 async with asyncio.timeout(every_s):
                     await self._suspect.wait()
                     self._suspect.clear()
+
+    async def _be_known(self) -> None:
+        known = (await self._ask("SELECT mergepoint.beat(%s)", (self.number,)))[0]
+        if not known:
+            await self._register()
+            for restore in self.restores:
+                await restore()
 
     async def _send_wakes(self) -> None:
         while True:
@@ -262,6 +293,12 @@ class Link:
             f"PostgreSQL at {self.where} did not answer within {self.limits.call_s:g} s",
             next="see whether the server runs",
         )
+
+
+def _swallow(task: asyncio.Task[None]) -> None:
+    """Take note of how an abandoned heartbeat ended; nobody else does."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _nothing() -> None:

@@ -39,7 +39,8 @@ SELECT name, count(*) FILTER (WHERE state IN ('ready', 'held')),
     count(*) FILTER (WHERE state = 'dead'),
     mergepoint.unix_now() - min(at) FILTER (WHERE state IN ('ready', 'held')),
     coalesce(sum(octet_length(data)), 0)::bigint
-FROM mergepoint.queue LEFT JOIN mergepoint.message ON queue = name GROUP BY name ORDER BY name
+FROM mergepoint.queue_names() AS q(name) LEFT JOIN mergepoint.message ON queue = name
+GROUP BY name ORDER BY name
 """
 
 

@@ -53,10 +53,30 @@ BEGIN
                 USING ERRCODE = 'MP001';
         END IF;
     END IF;
-    INSERT INTO mergepoint.queue AS q (name) SELECT p_queue
-        WHERE NOT EXISTS (SELECT FROM mergepoint.queue k WHERE k.name = p_queue)
-        ON CONFLICT DO NOTHING;
+    -- Not in an app's own transaction: until it ended, everybody new to the queue would wait.
+    IF p_messages_max >= 0 THEN
+        INSERT INTO mergepoint.queue AS q (name) SELECT p_queue
+            WHERE NOT EXISTS (SELECT FROM mergepoint.queue k WHERE k.name = p_queue)
+            ON CONFLICT DO NOTHING;
+    END IF;
 END $$;
+
+-- Queues that were put into or bound, and those that apps alone have put into.
+CREATE FUNCTION mergepoint.queue_names() RETURNS SETOF text LANGUAGE sql STABLE
+AS $$
+    SELECT name FROM mergepoint.queue
+    UNION (
+        WITH RECURSIVE found(name) AS (
+            (SELECT queue FROM mergepoint.message ORDER BY queue LIMIT 1)
+            UNION ALL
+            SELECT (
+                SELECT m.queue FROM mergepoint.message m WHERE m.queue > f.name
+                ORDER BY m.queue LIMIT 1
+            ) FROM found f WHERE f.name IS NOT NULL
+        )
+        SELECT name FROM found WHERE name IS NOT NULL
+    )
+$$;
 
 -- Let the next of a line be taken; the caller holds the line's lock.
 CREATE FUNCTION mergepoint.advance(p_queue text, p_key text) RETURNS void LANGUAGE sql

@@ -51,9 +51,13 @@ def statements(part: str) -> bytes:
 
 async def _version(connection: psycopg.AsyncConnection) -> int:
     """Return what stands there; 0 when there is no schema, or none that this role may see."""
-    cursor = await connection.execute("SELECT to_regclass('mergepoint.about') IS NOT NULL")
-    row = await cursor.fetchone()
-    if row is None or not row[0]:
+    # Asked of the catalogue itself: within a transaction `to_regclass` may remember that there was
+    # no schema, though somebody else has made it while this one waited for the lock.
+    cursor = await connection.execute(
+        "SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'mergepoint' AND c.relname = 'about'"
+    )
+    if await cursor.fetchone() is None:
         return 0
     cursor = await connection.execute("SELECT max(version) FROM mergepoint.about")
     row = await cursor.fetchone()

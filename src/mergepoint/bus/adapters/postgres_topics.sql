@@ -9,7 +9,7 @@ AS $$
 BEGIN
     PERFORM FROM mergepoint.put(
         p_queue, ARRAY[p_id], ARRAY[p_attributes], ARRAY[p_data], ARRAY[p_key], ARRAY[p_priority],
-        ARRAY[p_not_before], ARRAY[p_attempts_max], ARRAY[p_expires_at], p_dedupe_s, 0
+        ARRAY[p_not_before], ARRAY[p_attempts_max], ARRAY[p_expires_at], p_dedupe_s, -1
     );
     RETURN FOUND;
 END $$;
@@ -90,7 +90,7 @@ BEGIN
     DELETE FROM mergepoint.seen WHERE at < v_now - p_dedupe_s;
     DELETE FROM mergepoint.message WHERE state = 'dead' AND at < v_now - p_dead_s;
     DELETE FROM mergepoint.message WHERE place IN (
-        SELECT over.place FROM mergepoint.queue q CROSS JOIN LATERAL (
+        SELECT over.place FROM mergepoint.queue_names() AS q(name) CROSS JOIN LATERAL (
             SELECT m.place FROM mergepoint.message m
             WHERE m.queue = q.name AND m.state = 'dead'
             ORDER BY m.at DESC, m.place DESC OFFSET p_dead_max

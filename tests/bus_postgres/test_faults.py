@@ -1,0 +1,480 @@
+"""What goes wrong around the engine: cut connections, killed servers, dead or stopped workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from mergepoint_testkit.postgres import Postgres, running_postgres
+
+from mergepoint.bus.adapters.postgres import PostgresEngine
+from mergepoint.bus.contract import Change, Gap, Lease, Limits, Put, State
+from mergepoint.bus.errors import BusError, BusFull, BusLost, BusRefused
+from mergepoint.core.clock import SystemClock
+from mergepoint.wire.envelope import Message
+
+PATIENCE_S = 30.0
+HEARTBEAT_S = 0.5
+Make = Callable[[], str]
+
+
+def message(id_: str, data: bytes = b"{}") -> Message:
+    return Message(id=id_, source="s", type="t", data=data)
+
+
+@contextlib.asynccontextmanager
+async def engine_on(
+    url: str, states: list[State] | None = None, **limits: float
+) -> AsyncIterator[PostgresEngine]:
+    given = {"heartbeat_s": HEARTBEAT_S, **limits}
+    engine = PostgresEngine(url, Limits(**given), SystemClock())  # type: ignore[arg-type]
+    await engine.open(lambda state, _: None if states is None else states.append(state))
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def take(engine: PostgresEngine, queue: str = "q", **how: float) -> list[Lease]:
+    given = {"limit": 100, "lease_s": 60.0, "wait_s": PATIENCE_S, **how}
+    return await engine.take([queue], worker="w", **given)  # type: ignore[arg-type]
+
+
+async def insist(act: Callable[[], object]) -> None:
+    """Repeat what raised `BusLost`, as whoever relies on ids may."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await act()  # type: ignore[misc]
+            except BusLost:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+async def until(stands: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not stands():
+            await asyncio.sleep(0.01)
+
+
+def cut(url: str) -> int:
+    """End every other session of the database, as an administrator does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_cut_connections_lose_nothing_and_repeat_nothing(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        states: list[State] = []
+        async with engine_on(url, states) as producer, engine_on(url) as consumer:
+            taken: list[str] = []
+
+            async def produce() -> None:
+                for number in range(300):
+                    put = Put(message=message(f"m{number}"))
+                    await insist(lambda put=put: producer.put("q", [put]))
+
+            async def consume() -> None:
+                while len(set(taken)) < 300:
+                    with contextlib.suppress(BusLost):
+                        leases = await take(consumer, limit=10, lease_s=3.0, wait_s=1.0)
+                        lost = {lease.token for lease in await consumer.ack(leases)}
+                        taken.extend(
+                            lease.message.id for lease in leases if lease.token not in lost
+                        )
+
+            async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
+                group.create_task(produce())
+                consuming = group.create_task(consume_all(consume, consumer))
+                for _ in range(4):
+                    await asyncio.sleep(0.2)
+                    assert await asyncio.to_thread(cut, url) > 0
+                consuming.add_done_callback(lambda _: None)
+            assert State.LOST in states
+            await until(lambda: states[-1] is State.CONNECTED)
+            assert await take(consumer, wait_s=0.2) == []
+
+    async def consume_all(consume: Callable[[], object], engine: PostgresEngine) -> None:
+        """Consume until the queue is empty: an `ack` that was cut may have been done."""
+        consuming = asyncio.ensure_future(consume())  # type: ignore[arg-type]
+        while not consuming.done():
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(BusError):
+                stats = {one.name: one for one in await engine.queues()}
+                with psycopg.connect(url) as connection:
+                    ((seen,),) = connection.execute("SELECT count(*) FROM mergepoint.seen")
+                one = stats.get("q")
+                if seen == 300 and one and not (one.ready or one.leased or one.delayed):
+                    assert not one.dead
+                    consuming.cancel()
+                    await asyncio.gather(consuming, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_everything_comes_back_after_connections_were_cut(database: Make) -> None:
+    url = database()
+
+    async def answer(asked: Message) -> Message:
+        return asked
+
+    async def scene() -> None:
+        states: list[State] = []
+        async with engine_on(url, states) as one, engine_on(url) as other:
+            heard = await one.subscribe("news")
+            await one.serve("search", answer)
+            await one.join("tickets/0", {"version": "3"})
+            watching = await other.watch("tickets")
+            assert (await anext(aiter(watching))).change is Change.JOINED
+            waiting = asyncio.create_task(take(one))
+            await asyncio.to_thread(cut, url)
+            await until(lambda: State.LOST in states and states[-1] is State.CONNECTED)
+            async with asyncio.timeout(PATIENCE_S):
+                assert await anext(aiter(heard)) == Gap(0)
+                await insist(lambda: other.publish("news", message("n")))
+                assert await anext(aiter(heard)) == message("n")
+                await insist(lambda: other.put("q", [Put(message=message("m"))]))
+                with contextlib.suppress(BusLost):
+                    await waiting
+                await insist(lambda: other.request("search", message("r"), timeout_s=5.0))
+            members = [member.address for member in watching.known.values()]
+            assert members == ["tickets/0"]
+
+    asyncio.run(scene())
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    with running_postgres() as running:
+        yield running
+
+
+def test_what_was_accepted_survives_kill_9_of_the_server(own_server: Postgres) -> None:
+    url = own_server.create("killed")
+
+    async def scene() -> None:
+        states: list[State] = []
+        async with engine_on(url, states, reconnect_s_max=0.5) as engine:
+            heard = await engine.subscribe("news")
+            await engine.publish("count", message("v"), keep_last=True)
+            for number in range(50):
+                await engine.put("q", [Put(message=message(f"m{number}"))])
+            (held,) = await take(engine, limit=1)
+            _kill(own_server)
+            await until(lambda: states[-1] is State.LOST)
+            with pytest.raises(BusLost):
+                await engine.put("q", [Put(message=message("never"))])
+            await asyncio.to_thread(own_server.start)
+            await until(lambda: states[-1] is State.CONNECTED)
+            assert await engine.ack([held]) == []
+            left = [lease.message.id for lease in await take(engine)]
+            assert left == [f"m{number}" for number in range(50) if f"m{number}" != held.message.id]
+            assert await engine.last("count") == message("v")
+            async with asyncio.timeout(PATIENCE_S):
+                assert await anext(aiter(heard)) == Gap(0)
+                await engine.publish("news", message("n"))
+                while await anext(aiter(heard)) != message("n"):
+                    pass
+
+    asyncio.run(scene())
+
+
+def _kill(server: Postgres) -> None:
+    """Kill the server and all its processes."""
+    leader = int((server.directory / "data" / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+    for pid in (leader, *map(int, children)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while any(Path(f"/proc/{pid}/cmdline").exists() and _runs(pid) for pid in (leader,)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _runs(pid: int | str) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_silent_server_is_seen_within_two_heartbeats(own_server: Postgres) -> None:
+    url = own_server.create("silent")
+
+    async def scene() -> None:
+        states: list[State] = []
+        async with engine_on(url, states, call_s=2.0) as engine:
+            await engine.put("q", [Put(message=message("m"))])
+            leader = int((own_server.directory / "data" / "postmaster.pid").read_text().split()[0])
+            children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+            pids = [leader, *map(int, children)]
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            began = time.monotonic()
+            try:
+                await until(lambda: states[-1] is State.LOST)
+                seen_s = time.monotonic() - began
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            assert seen_s < 2 * (2 * HEARTBEAT_S) + 2.0  # twice the promise, for a busy machine
+            await until(lambda: states[-1] is State.CONNECTED)
+            assert [lease.message.id for lease in await take(engine)] == ["m"]
+
+    asyncio.run(scene())
+
+
+def test_a_killed_workers_job_runs_again_within_two_leases(database: Make) -> None:
+    url, lease_s = database(), 15.0
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            await engine.put("q", [Put(message=message("m"))])
+            with _worker(url, lease_s) as worker:
+                began = time.monotonic()
+                worker.send_signal(signal.SIGKILL)
+                (lease,) = await take(engine, wait_s=2 * lease_s)
+            assert time.monotonic() - began < 2 * lease_s
+            assert (lease.message.id, lease.attempt) == ("m", 2)
+
+    asyncio.run(scene())
+
+
+def test_a_stopped_worker_that_lost_its_job_cannot_finish_it(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            await engine.put("q", [Put(message=message("m"))])
+            with _worker(url, lease_s=1.0) as worker:
+                worker.send_signal(signal.SIGSTOP)
+                (lease,) = await take(engine)
+                worker.send_signal(signal.SIGCONT)
+                said = await asyncio.to_thread(_finish, worker)
+            assert said == "lost"
+            assert await engine.ack([lease]) == []
+
+    asyncio.run(scene())
+
+
+@contextlib.contextmanager
+def _worker(url: str, lease_s: float) -> Iterator[subprocess.Popen[str]]:
+    worker = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("worker.py")), url, "q", str(lease_s)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline().startswith("took")
+        yield worker
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def _finish(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    return worker.stdout.readline().strip()
+
+
+PUT_ONE = "SELECT mergepoint.put_one('q', %s, %s, '', 'k', 4, 0, 5, 0, 3600)"
+HEAD = '{"specversion":"1.0","id":"%s","source":"s","type":"t"}'
+
+
+def test_a_key_keeps_its_order_though_transactions_commit_against_their_numbers(
+    database: Make,
+) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            early, late = psycopg.connect(url), psycopg.connect(url)
+            early.execute(PUT_ONE, ("early", HEAD % "early"))
+            late.execute(PUT_ONE, ("late", HEAD % "late"))
+            late.commit()
+            (first,) = await take(engine)
+            assert first.message.id == "late"  # committed first
+            early.commit()
+            assert await take(engine, wait_s=0.3) == []  # one at a time
+            assert await engine.ack([first]) == []
+            (second,) = await take(engine)
+            assert second.message.id == "early"
+            assert await engine.ack([second]) == []
+            for connection in (early, late):
+                connection.close()
+
+    asyncio.run(scene())
+
+
+def test_events_forgotten_before_they_were_read_are_counted(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            heard = await engine.subscribe("news.*")
+            with psycopg.connect(url) as connection:
+                topics = ["news.a", "other", "news.b", "news.a"]
+                count = len(topics)
+                connection.execute(
+                    "SELECT mergepoint.publish(%s, %s, %s, %s, %s, %s, 5, 3600, 0)",
+                    (
+                        topics,
+                        [str(number) for number in range(count)],
+                        [HEAD % number for number in range(count)],
+                        [b""] * count,
+                        [""] * count,
+                        [False] * count,
+                    ),
+                )
+                connection.execute("DELETE FROM mergepoint.event")
+            await engine.publish("news.b", message("n"))
+            received, lost = 0, 0
+            async with asyncio.timeout(PATIENCE_S):
+                while received + lost < 4:
+                    item = await anext(aiter(heard))
+                    lost += item.lost if isinstance(item, Gap) else 0
+                    received += not isinstance(item, Gap)
+            assert (received + lost, lost >= 3) == (4, True)
+
+    asyncio.run(scene())
+
+
+def test_many_may_make_the_schema_at_once(database: Make) -> None:
+    url = database()
+
+    async def one() -> None:
+        async with engine_on(url) as engine:
+            await engine.put("q", [Put(message=message("m"))])
+
+    async def scene() -> None:
+        await asyncio.gather(*(one() for _ in range(5)))
+
+    asyncio.run(scene())
+    with psycopg.connect(url) as connection:
+        ((versions,),) = connection.execute("SELECT count(*) FROM mergepoint.about")
+    assert versions == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda url: url.replace("/refused?", "/nowhere?"), BusRefused, "does not exist"),
+        (
+            lambda url: (
+                url.replace("://", "://nobody:secret@", 1)
+                .replace("postgres@", "", 1)
+                .replace("nobody@", "", 1)
+            ),
+            BusRefused,
+            "does not exist",
+        ),
+        (lambda url: url.replace("host=", "host=/nowhere"), BusLost, "nowhere"),
+        (lambda url: url + "&options=-c%20default_transaction_read_only=on", BusRefused, ""),
+        (lambda _: "postgresql://host/database?no_such_thing=1", BusRefused, "no PostgreSQL"),
+    ],
+    ids=["database", "user", "server", "read-only", "url"],
+)
+def test_what_cannot_be_connected_to_is_refused_with_what_to_do(
+    server: Postgres, change: Callable[[str], str], error: type[BusError], words: str
+) -> None:
+    with contextlib.suppress(RuntimeError):
+        server.create("refused")
+    url = change(server.url("refused"))
+
+    async def scene() -> None:
+        with pytest.raises(error) as caught:
+            async with engine_on(url, call_s=2.0):
+                pass
+        assert words in caught.value.message
+        assert caught.value.next
+        assert "secret" not in caught.value.message
+
+    asyncio.run(scene())
+
+
+def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            await engine.put("q", [Put(message=message("kept"))])
+            with psycopg.connect(url, autocommit=True) as connection:
+                # The server's own words for it; a disk that small cannot be had everywhere.
+                connection.execute(
+                    "CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                    " RAISE EXCEPTION 'could not extend file: No space left on device'"
+                    " USING ERRCODE = '53100'; END $$"
+                )
+                connection.execute(
+                    "CREATE TRIGGER full_disk BEFORE INSERT ON mergepoint.message"
+                    " FOR EACH ROW EXECUTE FUNCTION public.full()"
+                )
+                with pytest.raises(BusFull):
+                    await engine.put("q", [Put(message=message("m"))])
+                connection.execute("DROP TRIGGER full_disk ON mergepoint.message")
+            await engine.put("q", [Put(message=message("m"))])
+            assert [lease.message.id for lease in await take(engine)] == ["kept", "m"]
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_takes_too_long_is_lost(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url, call_s=1.0) as engine:
+            with psycopg.connect(url) as connection:
+                connection.execute("LOCK TABLE mergepoint.message IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(BusLost):
+                    await engine.put("q", [Put(message=message("m"))])
+            await engine.put("q", [Put(message=message("m"))])
+            assert len(await take(engine)) == 1
+
+    asyncio.run(scene())
+
+
+def test_an_app_may_put_with_the_right_to_that_and_nothing_else(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            with psycopg.connect(url, autocommit=True) as owner:
+                owner.execute("DROP ROLE IF EXISTS shop_only")
+                owner.execute("CREATE ROLE shop_only LOGIN")
+                owner.execute("GRANT USAGE ON SCHEMA mergepoint TO shop_only")
+                owner.execute("GRANT EXECUTE ON FUNCTION mergepoint.put_one TO shop_only")
+            with psycopg.connect(url, user="shop_only") as shop:
+                shop.execute(PUT_ONE, ("m", HEAD % "m"))
+                shop.commit()
+                for statement in ("SELECT * FROM mergepoint.message", "SELECT mergepoint.tidy()"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        shop.execute(statement)
+                    shop.rollback()
+            assert [lease.message.id for lease in await take(engine)] == ["m"]
+            with psycopg.connect(url, autocommit=True) as owner:
+                owner.execute("DROP OWNED BY shop_only")
+                owner.execute("DROP ROLE shop_only")
+
+    asyncio.run(scene())
