@@ -99,6 +99,7 @@ check: $(STAMPS)/test
 	@cd edge && cargo fmt --all --check && cargo clippy --quiet --locked --all-targets -- -D warnings
 	@$(BIN)/python tools/manifest_reference.py --check
 	@$(BIN)/python tools/cli_reference.py --check
+	@$(BIN)/python tools/tasks_reference.py --check
 	@tools/cargo_audit.sh
 
 bench: install $(STAMPS)/test services

@@ -51,12 +51,6 @@ class TaskNotDone(TaskError):
     code = "tasks.not_done"
 
 
-class TaskTimedOut(TaskError):
-    """The handler ran longer than its `timeout_s` and was stopped."""
-
-    code = "tasks.timed_out"
-
-
 class TaskInterrupted(TaskError):
     """The handler is told to stop: cancelled, its lease lost, or its runner stopping."""
 

@@ -50,6 +50,7 @@ class Event(StrEnum):
     START = "start"
     """Somebody took it, for the first time or after the last one died."""
     COMPLETE = "complete"
+    """The handler returned."""
     FAIL = "fail"
     """The handler raised or ran out of time, and there are attempts left."""
     SNOOZE = "snooze"
@@ -59,12 +60,15 @@ class Event(StrEnum):
     RETURN = "return"
     """Given back by a runner that stops; no attempt counted."""
     PARK = "park"
+    """Nobody here knows its name."""
     KNOWN = "known"
     """A runner that knows its name has come."""
     CANCEL = "cancel"
+    """A caller or the handler ends it, or what it waited for was cancelled."""
     GIVE_UP = "give_up"
     """No attempts left, poison, undecodable, or expired."""
     REPLAY = "replay"
+    """A person wants it run anew, with fresh attempts."""
 
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.CANCELLED, TaskState.DEAD})

@@ -25,7 +25,9 @@ class Config:
     modules: tuple[str, ...]
     """Imported in every child; their import declares the tasks. `module` names a single one."""
     app: str = ""
+    """Whose tasks these are."""
     directory: str = "."
+    """Where modules are imported from, first."""
     queues: tuple[str, ...] = ()
     """Empty: those of the declared tasks."""
     threads: int = 4
