@@ -98,7 +98,7 @@ class Wire(asyncio.Protocol):
         for frame in frames:
             if self._greeting.done():
                 self._came(frame)
-            else:
+            elif "beat" not in frame.head:
                 self._greeted(frame)
 
     def connection_lost(self, exc: BaseException | None) -> None:

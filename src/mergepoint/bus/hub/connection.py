@@ -139,7 +139,8 @@ class Connection(asyncio.Protocol):
             self.moved_s = now_s
         if not waiting:
             self.moved_s = now_s
-            self._transport.write(BEAT)
+            if self.session is not None:
+                self._transport.write(BEAT)
         elif now_s - self.moved_s > stalled_s:
             self.abort()
 

@@ -1,0 +1,161 @@
+"""A hub that stops, stands still, or is gone for a while: what was kept is there again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from mergepoint.bus.contract import Limits
+from mergepoint.bus.errors import BusError, BusLost
+
+from .bus import PATIENCE_S, QUEUE, connected, drain, message, put, run, take, until
+from .hub_process import HubProcess
+
+
+def test_a_job_in_hand_survives_a_restart_of_the_hub(hub: HubProcess) -> None:
+    """The worker goes on and completes it; nobody else gets it meanwhile."""
+
+    async def scenario() -> None:
+        async with connected(hub) as worker, connected(hub) as other:
+            await put(worker, "a")
+            leases = await take(worker)
+            hub.kill()
+            await asyncio.to_thread(hub.start)
+            assert await take(other, wait_s=0.3) == []
+            assert await worker.extend(leases, 60.0) == []
+            assert await worker.ack(leases) == []
+            assert await drain(other) == []
+
+    run(scenario())
+
+
+def test_a_job_whose_worker_died_with_the_hub_comes_back(
+    make_hub: Callable[..., HubProcess],
+) -> None:
+    hub = make_hub(orphan_s=0.3).start()
+
+    async def scenario() -> None:
+        victim = hub.engine()
+        await victim.open(lambda _state, _reason: None)
+        await put(victim, "a")
+        await take(victim)
+        hub.kill()
+        victim.vanish()
+        hub.start()
+        async with connected(hub) as engine:
+            (lease,) = await take(engine)
+            assert (lease.message.id, lease.attempt) == ("a", 2)
+
+    run(scenario())
+
+
+def test_a_hub_that_was_stopped_leaves_its_workers_their_jobs(
+    make_hub: Callable[..., HubProcess],
+) -> None:
+    """While it stood still nobody else could have taken them, and their extensions lay waiting."""
+    hub = make_hub(Limits(heartbeat_s=20.0, call_s=30.0)).start()
+
+    async def scenario() -> None:
+        async with connected(hub) as worker, connected(hub) as other:
+            await put(worker, "a")
+            leases = await take(worker, lease_s=1.0)
+            hub.signal(signal.SIGSTOP)
+            extending = asyncio.create_task(worker.extend(leases, 60.0))
+            await asyncio.sleep(1.5)
+            hub.signal(signal.SIGCONT)
+            assert await extending == []
+            assert await take(other, wait_s=0.3) == []
+            assert await worker.ack(leases) == []
+
+    run(scenario())
+
+
+def test_a_caller_is_told_that_the_hub_is_lost_and_goes_on_when_it_is_back(
+    hub: HubProcess,
+) -> None:
+    async def scenario() -> None:
+        async with connected(hub, limits=Limits(call_s=0.5, heartbeat_s=0.5)) as engine:
+            hub.kill()
+            with pytest.raises(BusLost):
+                await engine.publish("news", message("1"))
+            with pytest.raises(BusError):
+                await put(engine, "a")
+            await asyncio.to_thread(hub.start)
+            await until(_puts(engine, "a"))
+            assert await drain(engine) == ["a"]
+
+    run(scenario())
+
+
+def _puts(engine: object, id_: str) -> Callable[[], object]:
+    async def works() -> bool:
+        try:
+            await put(engine, id_)  # type: ignore[arg-type]
+        except BusLost:
+            return False
+        return True
+
+    return works
+
+
+def test_what_was_subscribed_served_joined_and_bound_is_there_after_a_restart(
+    hub: HubProcess,
+) -> None:
+    async def scenario() -> None:
+        async with connected(hub) as engine, connected(hub) as other:
+
+            async def echo(asked: object) -> object:
+                return asked
+
+            await engine.bind(QUEUE, "news.*")
+            subscription = await engine.subscribe("news.*")
+            await engine.serve("search", echo)  # type: ignore[arg-type]
+            await engine.join("app/0", {"version": "3"})
+            items = aiter(subscription)
+            hub.kill()
+            await asyncio.to_thread(hub.start)
+            gap = await asyncio.wait_for(anext(items), PATIENCE_S)
+            assert gap.lost == 0  # type: ignore[union-attr]
+            await until(_publishes(other))
+            got = await asyncio.wait_for(anext(items), PATIENCE_S)
+            assert got.id == "n1"  # type: ignore[union-attr]
+            answer = await other.request("search", message("q", b"1"), timeout_s=PATIENCE_S)
+            assert answer.data == b"1"
+            watch = aiter(await other.watch("app"))
+            change = await asyncio.wait_for(anext(watch), PATIENCE_S)
+            assert change.member.info == {"version": "3"}
+            assert await drain(other) == ["n1"]
+
+    run(scenario())
+
+
+def _publishes(engine: object) -> Callable[[], object]:
+    async def works() -> bool:
+        try:
+            await engine.publish("news.a", message("n1"))  # type: ignore[attr-defined]
+        except BusLost:
+            return False
+        return True
+
+    return works
+
+
+def test_a_stopped_hub_ends_with_zero_and_keeps_what_it_has(hub: HubProcess) -> None:
+    async def fill() -> None:
+        async with connected(hub) as engine:
+            await put(engine, "a", "b")
+
+    run(fill())
+    assert hub.stop() == 0
+    assert not hub.socket.exists()
+    hub.start()
+
+    async def left() -> list[str]:
+        async with connected(hub) as engine:
+            return await drain(engine)
+
+    assert run(left()) == ["a", "b"]
+    assert (hub.directory / "bus.db").stat().st_mode & 0o777 == 0o600
