@@ -133,7 +133,7 @@ class Bus:
 
     def queue(self, name: str) -> Queue:
         """Return one queue; it comes into being when it is first used."""
-        return Queue(self._loop, self._calls, self._keep, name)
+        return Queue(self._loop, self._calls, self.keeper, name)
 
     def request(self, address: str, value: Any, *, timeout_s: float = TIMEOUT_S) -> Any:
         """Ask whoever serves the address, and return the answer's value.
@@ -207,6 +207,8 @@ class Bus:
         For tests: the next call connects anew, what was held comes back by the engine's own means.
         """
         engine = self._engine
+        if self._keeper is not None:
+            self._keeper.drop()
         self._forget()
         return engine
 
@@ -241,7 +243,8 @@ class Bus:
         self._desk.forget()
         self.presence.forget()
 
-    def _keep(self) -> Keeper:
+    def keeper(self) -> Keeper:
+        """Return who keeps this process's leases alive; on the bus's loop alone."""
         if self._keeper is None:
             self._keeper = Keeper(self._calls)
         return self._keeper

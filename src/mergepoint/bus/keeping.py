@@ -57,6 +57,10 @@ class Keeper:
         """Extend it no more; unknown ones do nothing."""
         self._held.pop(lease.token, None)
 
+    def drop(self) -> None:
+        """Extend nothing any more, and give nothing back: as a process that died."""
+        self._held.clear()
+
     async def stop(self) -> None:
         """Extend nothing any more."""
         self._held.clear()

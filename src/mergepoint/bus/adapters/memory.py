@@ -254,7 +254,7 @@ class MemoryEngine:
             served = self._broker.server(address)
             task = asyncio.create_task(answer_of(served, message))
             served.tasks.add(task)
-            task.add_done_callback(served.tasks.discard)
+            task.add_done_callback(served.done)
             done = await self._within(timeout_s, task)
         if task.cancelled():
             raise RequestTimeout(f"whoever answered for {address} is gone; it may have run")

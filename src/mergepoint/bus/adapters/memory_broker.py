@@ -50,6 +50,12 @@ class Served:
     requests_max: int
     tasks: set[asyncio.Task[Message]] = field(default_factory=set)
 
+    def done(self, task: asyncio.Task[Message]) -> None:
+        """Have it in hand no more; a failure that comes too late concerns nobody."""
+        self.tasks.discard(task)
+        if not task.cancelled():
+            task.exception()
+
 
 @dataclass(eq=False)
 class Watcher:
