@@ -67,8 +67,8 @@ class Topics:
             )
         )
         for subscription in self._subscriptions:
-            await self._consume(subscription)
             subscription.buffer.gap(0)
+            await self._consume(subscription)
 
     async def _consume(self, subscription: RabbitmqSubscription) -> None:
         channel = self._link.channel("live")

@@ -50,7 +50,9 @@ class Link:
         self.state = State.CONNECTING
         self.listening = Listening(2 * limits.heartbeat_s)
         self.restored: list[Callable[[], Awaitable[None]]] = []
-        """Called after every reconnection, and when this process was given up by the others."""
+        """Called before a new connection is told, and when this process was given up by others."""
+        self.missed: list[Callable[[], None]] = []
+        """Called when something may have been pushed that nobody heard."""
         self.changed = asyncio.Event()
         """Set whenever the state changes; whoever waits clears nothing, it is replaced."""
         self._address = address
@@ -184,7 +186,6 @@ class Link:
             self._tell(State.LOST, reason)
             await self._reconnect()
             self._tell(State.CONNECTED, self.where)
-            await self._restore()
 
     async def _beating(self) -> str:
         """Return why the connection is lost."""
@@ -198,22 +199,25 @@ class Link:
             try:
                 async with asyncio.timeout(self.limits.heartbeat_s):
                     await self.listening.ping()
-                    given_up = await self._beat()
+                    if await self._beat():
+                        await self._restore()
             except TimeoutError:
                 return f"redis at {self.where} missed two heartbeats"
             except (BusError, theirs.RedisError, OSError) as error:
                 return str(error)
-            if given_up:
-                await self._restore()
 
     async def _reconnect(self) -> None:
         pause_s = 0.05
         while True:
-            await self.listening.stop()
+            if await self.listening.stop():
+                for missed in self.missed:
+                    missed()
             await self._pool.disconnect(inuse_connections=True)
             try:
                 await self._connect()
+                await self._restore()
             except (TimeoutError, BusError, theirs.RedisError, OSError) as error:
+                self.state = State.LOST
                 self._on_state(State.LOST, str(translated(error, self.where)))
             else:
                 self._suspected.clear()
@@ -224,8 +228,7 @@ class Link:
 
     async def _restore(self) -> None:
         for restore in self.restored:
-            with contextlib.suppress(BusError):  # lost again: the next round restores
-                await restore()
+            await restore()
 
     def _tell(self, state: State, reason: str) -> None:
         self.state = state

@@ -52,8 +52,8 @@ class Listening:
             await self.stop()
             raise
 
-    async def stop(self) -> None:
-        """Close the connection; the names are kept for the next one."""
+    async def stop(self) -> bool:
+        """Close the connection, tell whether there was one; the names are kept for the next."""
         reading, self._reading = self._reading, None
         connection, self._connection = self._connection, None
         if reading is not None:
@@ -63,6 +63,7 @@ class Listening:
             with contextlib.suppress(Exception):  # whatever a dead connection says of its end
                 await connection.disconnect(nowait=True)
         self._fail_waiting()
+        return reading is not None
 
     async def add(self, name: str, handler: Handler, *, pattern: bool = False) -> None:
         """Return when the server has confirmed that it will push what is sent to `name`."""

@@ -30,7 +30,7 @@ class Topics:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._readers: dict[str, list[RedisSubscription]] = {}
-        link.restored.append(self._lost)
+        link.missed.append(self._lost)
 
     async def publish(self, topic: str, message: Message, *, keep: bool) -> None:
         """Feed bound queues, keep the value, tell whoever listens: all at once or nothing."""
@@ -125,8 +125,8 @@ class Topics:
         for subscription in tuple(self._readers.get(pattern, ())):
             subscription.take(topic, number, message)
 
-    async def _lost(self) -> None:
-        """After a reconnection: nobody knows what was published meanwhile."""
+    def _lost(self) -> None:
+        """Between two connections: nobody knows what was published meanwhile."""
         for readers in self._readers.values():
             for subscription in readers:
                 subscription.buffer.gap(0)
