@@ -20,6 +20,8 @@ FRAME_BYTES_MAX = 20 * 1024 * 1024
 HEAD_BYTES_MAX = 4 * 1024 * 1024
 """The longest head."""
 
+# One encoder for all: `json.dumps` makes one for every call that asks for short separators.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _LENGTHS = Struct(">II")
 _PREFIX_BYTES = _LENGTHS.size
 
@@ -45,7 +47,7 @@ def encode(head: bytes, parts: Iterable[bytes] = ()) -> bytes:
 
 def encode_json(head: Any, parts: Iterable[bytes] = ()) -> bytes:  # Any: whatever JSON holds
     """Return one frame, with the head as compact JSON."""
-    return encode(json.dumps(head, separators=(",", ":")).encode(), parts)
+    return encode(_to_json(head).encode(), parts)
 
 
 def cut(rest: bytes, lengths: Sequence[int]) -> list[bytes]:

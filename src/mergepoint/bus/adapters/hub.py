@@ -156,9 +156,9 @@ class HubEngine:
         rows = []
         parts: list[bytes] = []
         size = 0
-        attempts_max = self._attempts_max
+        attempts_max, most = self._attempts_max, self._message_bytes_max
         for one in puts:
-            attributes, data = self._fitting(one.message)
+            attributes, data = self._fitting(one.message, most)
             rows.append(row_of(one, len(attributes), len(data), attempts_max))
             parts += (attributes, data)
             size += len(attributes) + len(data)
@@ -372,8 +372,8 @@ class HubEngine:
     async def _count(self, head: dict[str, Any]) -> int:
         return int((await self._link.call(head)).value)
 
-    def _fitting(self, message: Message) -> tuple[bytes, bytes]:
-        most = self._message_bytes_max
+    def _fitting(self, message: Message, most: int = 0) -> tuple[bytes, bytes]:
+        most = most or self._message_bytes_max
         if len(message.data) > most:
             raise MessageTooLarge(
                 f"{message.type}: {len(message.data)} bytes; the bus takes {most}",
