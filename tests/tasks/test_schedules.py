@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from mergepoint.tasks.contract import Enqueued
+from mergepoint.tasks.contract import Enqueued, Plan
 from mergepoint.tasks.cron import cron, times_of
 from mergepoint.tasks.errors import ScheduleRefused
 from mergepoint.tasks.ledger.local import LocalLedger
 from mergepoint.tasks.scheduler import Scheduler, spec_of
 from mergepoint.tasks.spec import Missed, Schedule
-from mergepoint.tasks.ticking import Plan, every, plan
+from mergepoint.tasks.ticking import every, plan
 from tests.tasks.ledgers import HandClock
 
 BERLIN = "Europe/Berlin"
@@ -118,6 +119,7 @@ class Fleet:
         self.clock = HandClock(1_800_000_000.0)
         self.ledgers = [LocalLedger(str(path), self.clock) for _ in range(count)]
         self.accepted = 0
+        self.capabilities = SimpleNamespace(priority=True)
         self.instances = [
             Scheduler(self, ledger, self.clock, f"s/{n}")  # type: ignore[arg-type]
             for n, ledger in enumerate(self.ledgers)
@@ -209,3 +211,26 @@ def test_a_schedule_that_is_retimed_begins_now_and_an_unchanged_one_goes_on() ->
         assert retimed.last_tick == clock.at
 
     asyncio.run(story())
+
+
+def test_where_nothing_reads_cron_lines_the_ledger_decides_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    fleet = Fleet(path, 2)
+    schedule = Schedule(name="s", task="t", cron="*/10 * * * *", timezone=BERLIN)
+
+    async def story() -> None:
+        for _ in range(200):
+            fleet.clock.at += 61
+            # The second lives in an environment without cronsim.
+            await fleet.instances[0].look([schedule], {"s": times_of(schedule)}, "app")
+            await fleet.instances[1].look([schedule], {"s": None}, "app")
+        with pytest.raises(ScheduleRefused):
+            await fleet.ledgers[0].plan(Schedule(name="s", task="t", cron="x"), 0.0)
+        alone = Fleet(tmp_path / "alone.db", 1)
+        for _ in range(200):
+            alone.clock.at += 61
+            await alone.instances[0].look([schedule], {"s": None}, "app")
+
+    asyncio.run(story())
+    assert len(ticks_in(path)) == 20
+    assert ticks_in(path) == ticks_in(tmp_path / "alone.db")

@@ -205,6 +205,17 @@ class QueueCount:
     oldest_at: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is due of a schedule: `fire` these ticks in order; if none, move on to `skip_to`."""
+
+    fire: tuple[float, ...] = ()
+    skip_to: float = 0.0
+    """0: nowhere."""
+    next_at: float = 0.0
+    """Unix seconds of the next tick, 0 for none."""
+
+
 class Ledger(Protocol):
     """The records of tasks. Every method is one transaction.
 
@@ -302,6 +313,13 @@ class Ledger(Protocol):
         """Make these known and return the schedules of `app`, also those of its other versions.
 
         A new or retimed one begins now; one that is unchanged keeps its last tick.
+        """
+        ...
+
+    async def plan(self, schedule: Schedule, last: float) -> Plan:
+        """Decide what is due of a schedule now, for those who cannot read its cron line.
+
+        Raises `ScheduleRefused`.
         """
         ...
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from mergepoint.tasks.errors import ScheduleRefused
+from mergepoint.tasks.errors import CronUnreadable, ScheduleRefused
 from mergepoint.tasks.spec import Schedule
 from mergepoint.tasks.ticking import Times, every
 
@@ -29,7 +29,7 @@ def cron(line: str, timezone: str) -> Times:
     try:
         from cronsim import CronSim, CronSimError
     except ImportError:
-        raise ScheduleRefused(
+        raise CronUnreadable(
             f"cron {line!r}: cronsim is not installed in this environment",
             next="pip install cronsim, or write the schedule in mergepoint.toml",
         ) from None

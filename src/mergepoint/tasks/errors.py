@@ -63,6 +63,12 @@ class ScheduleRefused(TaskError):
     code = "tasks.schedule"
 
 
+class CronUnreadable(ScheduleRefused):
+    """There is nothing in this environment that reads cron lines; the ledger is asked instead."""
+
+    code = "tasks.cron_unreadable"
+
+
 class RunnerRefused(TaskError):
     """The runner cannot start: its environment or a module of tasks is wrong."""
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from mergepoint.bus.contract import Engine
 from mergepoint.bus.errors import BusError
 from mergepoint.core.clock import Clock
-from mergepoint.tasks.contract import Ledger, ScheduleRow
+from mergepoint.tasks.contract import Ledger, Plan, ScheduleRow
 from mergepoint.tasks.cron import times_of
+from mergepoint.tasks.errors import CronUnreadable
 from mergepoint.tasks.sending import put_releases
 from mergepoint.tasks.spec import Schedule, Spec
 from mergepoint.tasks.ticking import Times, plan
@@ -32,10 +33,11 @@ class Scheduler:
         self._ledger = ledger
         self._clock = clock
         self._address = address
+        self._quiet: dict[str, tuple[float, Plan]] = {}
 
     async def run(self, schedules: Sequence[Schedule], app: str) -> None:
         """Fire what is due, for ever. Raises `ScheduleRefused` at once for a wrong schedule."""
-        times = {schedule.name: times_of(schedule) for schedule in schedules}
+        times = {schedule.name: times_here(schedule) for schedule in schedules}
         while True:
             pause_s = LOOK_S_MAX
             try:
@@ -47,16 +49,20 @@ class Scheduler:
             await self._clock.sleep(pause_s)
 
     async def look(
-        self, schedules: Sequence[Schedule], times: Mapping[str, Times], app: str
+        self, schedules: Sequence[Schedule], times: Mapping[str, Times | None], app: str
     ) -> float:
         """Fire what is due now; return when the next tick is, 0 for none."""
         rows = await self._ledger.schedule(schedules, app)
         nexts = [await self._fire(row, times) for row in rows if row.schedule.name in times]
         return min((each for each in nexts if each), default=0.0)
 
-    async def _fire(self, row: ScheduleRow, times: Mapping[str, Times]) -> float:
+    async def _fire(self, row: ScheduleRow, times: Mapping[str, Times | None]) -> float:
         schedule, last, now = row.schedule, row.last_tick, self._clock.unix_s()
-        decided = plan(schedule, times[schedule.name], last, now)
+        times_of_it = times[schedule.name]
+        if times_of_it is None:
+            decided = await self._asked(row, now)
+        else:
+            decided = plan(schedule, times_of_it, last, now)
         if decided.skip_to:
             await self._ledger.fire(schedule.name, last, decided.skip_to, None)
         for tick in decided.fire:
@@ -67,6 +73,25 @@ class Scheduler:
             await put_releases(self._engine, self._ledger, made.releases, self._address, now)
             last = tick
         return decided.next_at
+
+    async def _asked(self, row: ScheduleRow, now: float) -> Plan:
+        """Let the ledger decide; what it said is good until the next tick."""
+        name = row.schedule.name
+        last, kept = self._quiet.get(name, (0.0, Plan()))
+        if last == row.last_tick and now < kept.next_at:
+            return kept
+        decided = await self._ledger.plan(row.schedule, row.last_tick)
+        if not decided.fire and not decided.skip_to:
+            self._quiet[name] = (row.last_tick, decided)
+        return decided
+
+
+def times_here(schedule: Schedule) -> Times | None:
+    """Return the ticks of a schedule; None where only the ledger can read its line."""
+    try:
+        return times_of(schedule)
+    except CronUnreadable:
+        return None
 
 
 def spec_of(schedule: Schedule, tick: float) -> Spec:

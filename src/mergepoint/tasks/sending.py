@@ -14,7 +14,7 @@ from mergepoint.bus.errors import BusFull, BusLost
 from mergepoint.tasks.contract import Enqueued, Ledger, Placed, Release
 from mergepoint.tasks.home import Home
 from mergepoint.tasks.ledger.documents import from_plain, to_plain
-from mergepoint.tasks.messages import INBOX, INBOX_TYPE, put_of, queue_of
+from mergepoint.tasks.messages import INBOX, INBOX_TYPE, carrier_of, put_of
 from mergepoint.tasks.spec import DELIVERIES_MAX, Spec
 from mergepoint.wire.envelope import Message
 
@@ -43,10 +43,12 @@ async def put_releases(
 ) -> None:
     """Put what the ledger released, and tell it."""
     by_queue: dict[str, list[Release]] = {}
+    ranked = engine.capabilities.priority if releases else True
     for release in releases:
-        by_queue.setdefault(release.queue, []).append(release)
+        queue = carrier_of(release.queue, release.priority, ranked=ranked)
+        by_queue.setdefault(queue, []).append(release)
     for queue, each in by_queue.items():
-        await engine.put(queue_of(queue), [put_of(release, source, now) for release in each])
+        await engine.put(queue, [put_of(release, source, now) for release in each])
         await ledger.confirm([(release.id, release.generation) for release in each])
 
 

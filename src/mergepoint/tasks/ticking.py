@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from mergepoint.tasks.contract import Plan
 from mergepoint.tasks.errors import ScheduleRefused
 from mergepoint.tasks.spec import Missed, Schedule
 
@@ -22,15 +22,6 @@ LOOK_MAX = 100_000
 
 Times = Callable[[float], Iterator[float]]
 """Returns every tick after a moment, in order."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done: `fire` these, in order; if none, move on to `skip_to` (0: nowhere)."""
-
-    fire: tuple[float, ...] = ()
-    skip_to: float = 0.0
-    next_at: float = 0.0
 
 
 def plan(schedule: Schedule, times: Times, last: float, now: float) -> Plan:

@@ -106,6 +106,11 @@ class CallingLedger:
         answer: list[c.ScheduleRow] = await self.do("schedule", schedules=tuple(schedules), app=app)
         return answer
 
+    async def plan(self, schedule: Schedule, last: float) -> c.Plan:
+        """Decide what is due of a schedule now."""
+        answer: c.Plan = await self.do("plan", schedule=schedule, last=last)
+        return answer
+
     async def fire(self, name: str, previous: float, tick: float, spec: Spec | None) -> c.Enqueued:
         """Claim a tick and record its task."""
         answer: c.Enqueued = await self.do(

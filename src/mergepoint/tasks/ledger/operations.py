@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mergepoint.tasks import contract as c
+from mergepoint.tasks.cron import times_of
 from mergepoint.tasks.ledger import operating, recording, releasing, running, scheduling
 from mergepoint.tasks.ledger.documents import from_plain
 from mergepoint.tasks.ledger.rows import load
 from mergepoint.tasks.spec import Schedule, Spec
 from mergepoint.tasks.states import TaskState
+from mergepoint.tasks.ticking import plan
 
 Run = Callable[[sqlite3.Connection, float, Mapping[str, Any]], tuple[Any, tuple[c.Release, ...]]]
 """Any: each operation has its own arguments and answer, named beside it in the table."""
@@ -107,6 +109,11 @@ def _schedule(db: sqlite3.Connection, now: float, a: Mapping[str, Any]) -> Any:
     return scheduling.schedule(db, now, a["schedules"], a["app"]), ()
 
 
+def _plan(_db: sqlite3.Connection, now: float, a: Mapping[str, Any]) -> Any:
+    schedule: Schedule = a["schedule"]
+    return plan(schedule, times_of(schedule), a["last"], now), ()
+
+
 def _fire(db: sqlite3.Connection, now: float, a: Mapping[str, Any]) -> Any:
     claim = (a["name"], a["previous"], a["tick"], a["spec"])
     return _apart(scheduling.fire(db, now, *claim))
@@ -139,6 +146,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "schedule": Operation(
         {"schedules": tuple[Schedule, ...], "app": str}, list[c.ScheduleRow], _schedule
     ),
+    "plan": Operation({"schedule": Schedule, "last": float}, c.Plan, _plan),
     "fire": Operation(
         {"name": str, "previous": float, "tick": float, "spec": Spec | None},
         c.Enqueued,

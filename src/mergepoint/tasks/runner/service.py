@@ -17,7 +17,7 @@ from mergepoint.core.clock import Clock
 from mergepoint.tasks.contract import Finish, Ledger, Progress, Start, Started
 from mergepoint.tasks.executing import Job, batched, unknown
 from mergepoint.tasks.ledger.documents import from_plain
-from mergepoint.tasks.messages import queue_of
+from mergepoint.tasks.messages import carriers_of
 from mergepoint.tasks.runner.capacity import Capacity
 from mergepoint.tasks.runner.config import Config
 from mergepoint.tasks.runner.errands import Errands
@@ -97,19 +97,30 @@ class Runner:
 
     async def _take(self, queues: Sequence[str], capacity: Capacity) -> None:
         """Take as much as there is room for, for ever."""
-        names = [queue_of(queue) for queue in queues]
+        ranked = self._engine.capabilities.priority
+        carriers = [carriers_of(queue, ranked=ranked) for queue in queues]
+        ranks = list(zip(*carriers, strict=True))
         while not self._stopping.is_set():
             room = await capacity.room(queues)
             try:
-                leases = await self._engine.take(
-                    names, worker=self._address, limit=room, lease_s=self._lease_s,
-                    wait_s=TAKE_WAIT_S,
-                )  # fmt: skip
+                leases = await self._taken(ranks, room)
                 if leases:
                     await self._begin(leases, capacity)
             except BusLost as lost:
                 self._log.write("bus lost", error=lost.message)
                 await self._clock.sleep(LOST_PAUSE_S)
+
+    async def _taken(self, ranks: Sequence[Sequence[str]], room: int) -> list[Lease]:
+        """Take from the most urgent queues that have something, then wait at all of them."""
+        every = [name for names in ranks for name in names]
+        tries = [(names, 0.0) for names in ranks[:-1]] + [(every, TAKE_WAIT_S)]
+        for names, wait_s in tries:
+            leases = await self._engine.take(
+                names, worker=self._address, limit=room, lease_s=self._lease_s, wait_s=wait_s
+            )
+            if leases:
+                return leases
+        return []
 
     async def _begin(self, leases: Sequence[Lease], capacity: Capacity) -> None:
         starts = [
