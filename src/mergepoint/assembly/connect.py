@@ -84,7 +84,9 @@ class Site:
     def tasks(self) -> Tasks:
         """Declare tasks and ask for them."""
         from mergepoint.tasks.declare import Tasks
+        from mergepoint.tasks.outbox import belong_to
 
+        belong_to(bus_url=engine_url(self.document), limits=self.document.limits, clock=self.clock)
         return Tasks(home=self, app=self.address.partition("/")[0])
 
     @staticmethod

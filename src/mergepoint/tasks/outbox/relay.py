@@ -94,14 +94,18 @@ class Relay:
         return found
 
     async def _serve(self, store: Store) -> None:
+        said = ""
         try:
             while True:
                 try:
                     if await store.lead():
                         self.leading.add(store.name)
+                        said = ""
                         await self._relay(store)
                 except StoreLost as error:
-                    log.warning("outbox of %s: %s", store.name, error)
+                    if str(error) != said:  # not again for every try
+                        said = str(error)
+                        log.warning("outbox of %s: %s", store.name, said)
                     self.leading.discard(store.name)
                     await store.close()
                 await self._clock.sleep(self._settings.pause_s)
