@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from mergepoint_testkit.gateway_bench import TOKENS, Bench, subscribed
 
+from mergepoint.bus.gateway.settings import Door
 from mergepoint.wire.envelope import from_headers
 
 
@@ -167,5 +168,38 @@ def test_plain_curl_publishes(bench: Bench) -> None:
             )  # fmt: skip
             got = (await wiki.until(1))[0]
         assert json.loads(done.stdout)["id"] == got.headers["ce-id"]
+
+    asyncio.run(work())
+
+
+def test_an_app_of_another_user_reaches_the_hub_through_a_socket_of_its_own(
+    bench: Bench,
+) -> None:
+    async def work() -> None:
+        gone = asyncio.Event()
+
+        async def hub(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while piece := await reader.read(65536):
+                writer.write(piece[::-1])
+                await writer.drain()
+            gone.set()
+            writer.close()
+
+        place, door = bench.directory / "hub.sock", bench.directory / "theirs.sock"
+        server = await asyncio.start_unix_server(hub, str(place))
+        async with bench.gateway(hub=place, hub_doors=(Door(path=door),)):
+            assert door.stat().st_mode & 0o777 == 0o600
+            reader, writer = await asyncio.open_unix_connection(str(door))
+            writer.write(b"abc")
+            assert await reader.readexactly(3) == b"cba"
+            writer.close()
+            async with asyncio.timeout(30):
+                await gone.wait()  # a worker that dies is noticed as if it had spoken itself
+            reader, writer = await asyncio.open_unix_connection(str(door))
+            writer.write(b"d")
+            assert await reader.readexactly(1) == b"d"
+        assert await reader.read() == b""
+        writer.close()
+        server.close()
 
     asyncio.run(work())

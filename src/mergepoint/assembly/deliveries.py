@@ -18,7 +18,7 @@ from mergepoint.manifest.messages import Bus, Subscription
 from mergepoint.manifest.site import App, PrefixMode, Site
 from mergepoint.supervisor.places import SOCKETS
 
-HTTP_SOCKET = "bus-http.sock"
+HTTP_SOCKET, HUB_SOCKET = "bus-http.sock", "hub.sock"
 SNAPSHOT = "snapshot.json"
 PURPOSE = b"mergepoint.bus.http"
 TOKEN_CHARACTERS = 43
@@ -48,22 +48,32 @@ def http_socket(site: Site, app: str) -> Path:
     return user_socket(site, user)
 
 
-def user_socket(site: Site, user: str | None) -> Path:
+def user_socket(site: Site, user: str | None, name: str = HTTP_SOCKET) -> Path:
     """Return the socket for the apps that run as `user`; None is the site's own user."""
     if user is None:
-        return site.run_dir / HTTP_SOCKET
-    return Path(f"{site.run_dir}{SOCKETS}") / user / HTTP_SOCKET
+        return site.run_dir / name
+    return Path(f"{site.run_dir}{SOCKETS}") / user / name
+
+
+def hub_socket(site: Site, app: str = "") -> Path:
+    """Return where the hub is reached: by an app with its own user through the gateway."""
+    user = site.apps[app].user if app in site.apps else None
+    return user_socket(site, user, HUB_SOCKET)
+
+
+def users_of(site: Site) -> list[str]:
+    """Return the users that apps run as, beside the site's own."""
+    return sorted({app.user for app in site.apps.values() if app.user is not None})
 
 
 def http_sockets(site: Site) -> tuple[Path, ...]:
     """Return every socket to publish on: the site's own, and one for each user apps run as."""
-    users = sorted({app.user for app in site.apps.values() if app.user is not None})
-    return tuple(user_socket(site, user) for user in (None, *users))
+    return tuple(user_socket(site, user) for user in (None, *users_of(site)))
 
 
 def gateway_document(site: Site, bus: Bus, tokens: Tokens) -> Json:
     """Return the settings of the gateway (`mergepoint.bus.gateway.settings`)."""
-    users = sorted({app.user for app in site.apps.values() if app.user is not None})
+    users = users_of(site)
     owners = zip(http_sockets(site), ("", *users), strict=True)
     sockets = [{"path": str(path), "user": user} for path, user in owners]
     return {
@@ -72,6 +82,11 @@ def gateway_document(site: Site, bus: Bus, tokens: Tokens) -> Json:
         "state_file": str(site.state_dir / "subscriptions.json"),
         "issuer": f"mergepoint:{site.name}" if site.identity is not None else "",
         "sockets": sockets if bus.http else [],
+        "hub": str(hub_socket(site)),
+        "hub_sockets": [
+            {"path": str(user_socket(site, user, HUB_SOCKET)), "user": user}
+            for user in (() if bus.url.is_remote_hub else users)
+        ],
         "token_key": tokens.key.hex(),
         "message_bytes_max": bus.message_bytes_max,
         "subscriptions": [_subscription(site, entry) for entry in site.subscriptions],

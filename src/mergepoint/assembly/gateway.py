@@ -7,6 +7,7 @@ Rule:   the door: reads the environment, joins the parts, decides nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from mergepoint.bus.gateway.run import Gateway
 from mergepoint.bus.gateway.settings import VARIABLE, GatewaySettings, from_document
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.host.failure import EXIT_CONFIG, Failure, report
+from mergepoint.supervisor.places import socket_dir
 from mergepoint.tasks.outbox.relay import Relay, RelaySettings
 
 BUS_VARIABLE = "MERGEPOINT_BUS"
@@ -39,11 +41,20 @@ def main() -> int:
     try:
         settings = from_document(_document(VARIABLE))
         told = _document(BUS_VARIABLE)
+        _make_places(settings)
         asyncio.run(_serve(settings, told, int(ready) if ready.isdigit() else None))
     except BusRefused as error:
         report(Failure(error.message, error.code, error.next))
         return EXIT_CONFIG
     return 0
+
+
+def _make_places(settings: GatewaySettings) -> None:
+    """Make the directories that apps of other users may enter: they may start later than we do."""
+    for door in (*settings.doors, *settings.hub_doors):
+        if door.user:
+            with contextlib.suppress(OSError, KeyError):  # told where the socket is opened
+                socket_dir(settings.snapshot.parent, door.user)
 
 
 async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int | None) -> None:
@@ -66,12 +77,16 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
             os.close(ready_fd)
 
     relaying = asyncio.ensure_future(_relay(engine, clock))
+    # A gateway that relays no more would look well and hold up every outbox: it begins anew.
+    relaying.add_done_callback(lambda _: stop.set())
     try:
         await Gateway(settings, engine, clock).run(say_ready, stop)
     finally:
         relaying.cancel()
-        await asyncio.gather(relaying, return_exceptions=True)
+        (ended,) = await asyncio.gather(relaying, return_exceptions=True)
         await engine.close()
+    if isinstance(ended, Exception):
+        raise ended
 
 
 async def _relay(engine: Engine, clock: Clock) -> None:
@@ -79,6 +94,7 @@ async def _relay(engine: Engine, clock: Clock) -> None:
     databases = json.loads(os.environ.get(OUTBOXES_VARIABLE, "[]"))
     if databases:
         await Relay(RelaySettings(databases=tuple(databases)), engine, clock).run()
+    await asyncio.Event().wait()
 
 
 async def _opened(told: dict[str, Any], clock: Clock) -> Engine:

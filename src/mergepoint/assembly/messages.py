@@ -24,7 +24,6 @@ from mergepoint.manifest.site import App, Site
 from mergepoint.supervisor.contract import AppSpec, Probe, Role
 
 HUB, GATEWAY = "@hub", "@gateway"
-HUB_SOCKET = "hub.sock"
 HUB_READY_S = 60.0
 """A file that has to be recovered after a power cut is read whole."""
 GATEWAY_READY_S = 20.0
@@ -79,7 +78,7 @@ def service_specs(messages: Messages, apps: dict[str, AppSpec]) -> dict[str, App
     """Return the hub, the gateway and the task workers, by the names of their pools."""
     site = messages.site
     specs = [] if messages.bus.url.is_remote_hub else [hub_spec(messages)]
-    if messages.bus.http or messages.bus.outboxes or site.subscriptions:
+    if has_gateway(site, messages.bus):
         specs.append(gateway_spec(messages))
     specs += [
         task_spec(messages, site.apps[name], spec)
@@ -87,6 +86,12 @@ def service_specs(messages: Messages, apps: dict[str, AppSpec]) -> dict[str, App
         if site.apps[name].tasks is not None
     ]
     return {spec.name: spec for spec in specs}
+
+
+def has_gateway(site: Site, bus: Bus) -> bool:
+    """Tell whether anybody needs the gateway: by HTTP, by an outbox, or to reach the hub."""
+    reached = bool(deliveries.users_of(site)) and not bus.url.is_remote_hub
+    return bool(bus.http or bus.outboxes or site.subscriptions or reached)
 
 
 def hub_spec(messages: Messages) -> AppSpec:
@@ -100,7 +105,7 @@ def hub_spec(messages: Messages) -> AppSpec:
         HUB, digest([argv, told, messages.code]), argv, "none", told, messages.site.state_dir,
         role=Role.HUB, chained=True, probe=Probe(timeout_s=HUB_READY_S, settle_s=0.0),
         kill_s=HUB_KILL_S, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX,
-        sockets=(hub_socket(messages.site),),
+        sockets=(deliveries.hub_socket(messages.site),),
     )  # fmt: skip
 
 
@@ -153,7 +158,7 @@ def hub_document(site: Site, bus: Bus) -> Json:
     limits["attempts_max"] = max([bus.attempts_max, *asked])
     document: Json = {
         "state_dir": str(site.state_dir),
-        "socket": str(hub_socket(site)),
+        "socket": str(deliveries.hub_socket(site)),
         "site": site.name,
         "durability": "durable" if bus.durable else "fast",
         "limits": {**limits, "dead_s": bus.retention_s},
@@ -171,7 +176,8 @@ def hub_document(site: Site, bus: Bus) -> Json:
 def bus_document(site: Site, bus: Bus, address: str, signing: bytes) -> Json:
     """Return `MERGEPOINT_BUS` for one address; ``{slot}`` in it is filled in for each process."""
     keys = {"key": SIGNED_BY, "keys": {SIGNED_BY: base64.b64encode(signing).decode()}}
-    hub = _remote(bus) if bus.url.is_remote_hub else f"hub+unix://{quote(str(hub_socket(site)))}"
+    socket = deliveries.hub_socket(site, address.partition("/")[0].partition(".")[0])
+    hub = _remote(bus) if bus.url.is_remote_hub else f"hub+unix://{quote(str(socket))}"
     document: Json = {
         "site": site.name,
         "url": hub if bus.url.is_own_hub or bus.url.is_remote_hub else bus.url.value,
@@ -202,11 +208,6 @@ def task_document(site: Site, app: App) -> Json:
             for s in own
         ],
     }
-
-
-def hub_socket(site: Site) -> Path:
-    """Return where the hub of this site listens."""
-    return site.run_dir / HUB_SOCKET
 
 
 def _remote(bus: Bus) -> str:

@@ -121,11 +121,13 @@ def _under(asked: Invocation, profile: str) -> Running:
 
 def services_of(site: Site) -> list[str]:
     """Return what runs beside the apps, as commands name it: `hub`, `gateway`, `shop.tasks`."""
+    from mergepoint.assembly.messages import has_gateway
+
     bus = site.bus
     if bus is None:
         return []
     names = [] if bus.url.is_remote_hub else ["hub"]
-    names += ["gateway"] if bus.http or site.subscriptions else []
+    names += ["gateway"] if has_gateway(site, bus) else []
     return names + [f"{name}.tasks" for name, app in site.apps.items() if app.tasks is not None]
 
 

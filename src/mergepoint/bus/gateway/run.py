@@ -19,6 +19,7 @@ from mergepoint.bus.gateway.deliver import LOST_S, Deliverer
 from mergepoint.bus.gateway.desk import PUBLISH, Asked, app_of, order, refusal
 from mergepoint.bus.gateway.server import Json, Server
 from mergepoint.bus.gateway.settings import GatewaySettings
+from mergepoint.bus.gateway.splice import Splice
 from mergepoint.bus.gateway.targets import Targets
 from mergepoint.core.clock import Clock
 
@@ -43,18 +44,21 @@ class Gateway:
             self.publish, body_bytes_max=settings.message_bytes_max,
             connections_max=settings.connections_max, idle_s=settings.idle_s,
         )  # fmt: skip
-        for door in settings.doors:
-            try:
-                await server.listen(door)
-            except (OSError, KeyError) as error:
-                log.warning("%s: %s", door.path, error)
+        splice = Splice(settings.hub)
+        for listener, doors in ((server, settings.doors), (splice, settings.hub_doors)):
+            for door in doors:
+                try:
+                    await listener.listen(door)
+                except (OSError, KeyError) as error:
+                    log.warning("%s: %s", door.path, error)
         ready()
         delivering = asyncio.ensure_future(self._deliver())
         try:
             await stop.wait()
         finally:
             delivering.cancel()
-            await asyncio.gather(server.close(), delivering, return_exceptions=True)
+            closing = (server.close(), splice.close())
+            await asyncio.gather(*closing, delivering, return_exceptions=True)
 
     async def publish(self, asked: Asked) -> Json:
         """Do what a publisher asked and say under which id; raise `Refused`."""

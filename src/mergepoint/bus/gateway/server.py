@@ -26,8 +26,23 @@ BODY_S = 30.0
 DOOR_MODE = 0o600
 
 Json = dict[str, Any]
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handle = Callable[[Asked], Awaitable[Json]]
 """Does what was asked and returns the answer; raises `Refused`."""
+
+
+async def open_door(door: Door, accept: Accept) -> asyncio.Server:
+    """Listen on a socket that its user alone may open; raises `OSError`, `KeyError` for no user."""
+    door.path.unlink(missing_ok=True)
+    old = os.umask(0o777 & ~DOOR_MODE)
+    try:
+        server = await asyncio.start_unix_server(accept, str(door.path))
+    finally:
+        os.umask(old)
+    if door.user:
+        entry = pwd.getpwnam(door.user)
+        os.chown(door.path, entry.pw_uid, entry.pw_gid)
+    return server
 
 
 class Server:
@@ -46,16 +61,7 @@ class Server:
 
     async def listen(self, door: Door) -> None:
         """Begin to accept on a socket that its user alone may open; raises `OSError`."""
-        door.path.unlink(missing_ok=True)
-        old = os.umask(0o777 & ~DOOR_MODE)
-        try:
-            server = await asyncio.start_unix_server(self._accept, str(door.path))
-        finally:
-            os.umask(old)
-        if door.user:
-            entry = pwd.getpwnam(door.user)
-            os.chown(door.path, entry.pw_uid, entry.pw_gid)
-        self._servers.append(server)
+        self._servers.append(await open_door(door, self._accept))
 
     async def close(self) -> None:
         """Accept no more, let what has begun be answered, then cut the rest off."""

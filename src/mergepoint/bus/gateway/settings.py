@@ -61,6 +61,9 @@ class GatewaySettings:
     issuer: str = ""
     """Of identity tokens; empty: the site has no identity."""
     doors: tuple[Door, ...] = ()
+    hub: Path = Path()
+    hub_doors: tuple[Door, ...] = ()
+    """Sockets to the hub for apps that run as another user."""
     token_key: bytes = field(repr=False, default=b"")
     message_bytes_max: int = 1 << 20
     deliveries: tuple[Delivery, ...] = ()
@@ -78,7 +81,9 @@ def from_document(document: Any) -> GatewaySettings:  # Any: unchecked input
             snapshot=Path(document["snapshot"]),
             state_file=Path(document["state_file"]),
             issuer=str(document.get("issuer", "")),
-            doors=tuple(Door(path=Path(d["path"]), user=d["user"]) for d in document["sockets"]),
+            doors=_doors(document["sockets"]),
+            hub=Path(document["hub"]),
+            hub_doors=_doors(document["hub_sockets"]),
             token_key=bytes.fromhex(document["token_key"]),
             message_bytes_max=int(document["message_bytes_max"]),
             deliveries=tuple(Delivery(**entry) for entry in document["subscriptions"]),
@@ -87,3 +92,7 @@ def from_document(document: Any) -> GatewaySettings:  # Any: unchecked input
         raise GatewayRefused(
             f"{VARIABLE} does not describe a gateway: {error!r}", next="mergepoint doctor"
         ) from None
+
+
+def _doors(written: Any) -> tuple[Door, ...]:  # Any: unchecked input
+    return tuple(Door(path=Path(entry["path"]), user=str(entry["user"])) for entry in written)
