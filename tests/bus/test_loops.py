@@ -14,7 +14,7 @@ import pytest
 
 import mergepoint
 from mergepoint.bus.contract import State
-from mergepoint.bus.errors import BusRefused
+from mergepoint.bus.errors import BusClosed, BusRefused
 from mergepoint.bus.loop import LoopThread
 
 
@@ -114,6 +114,31 @@ def test_a_cancelled_wait_ends_on_the_buss_loop_too(site) -> None:
     asyncio.run(main())
 
 
+def test_closing_ends_waits_of_other_threads(site) -> None:
+    ended: list[object] = []
+    waiting = threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        try:
+            ended.append(bool(site.bus.queue("q").get(wait_s=1e9)))
+        except BusClosed as error:
+            ended.append(error.code)
+
+    def listen() -> None:
+        ended.append(list(events))
+
+    events = site.bus.subscribe("a")
+    threads = [threading.Thread(target=listen), threading.Thread(target=wait)]
+    for thread in threads:
+        thread.start()
+    waiting.wait(10)
+    site.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(ended) == 2
+
+
 def test_a_thread_that_waits_for_itself_is_told_so() -> None:
     thread = LoopThread("test")
 
@@ -143,6 +168,33 @@ def test_after_a_fork_the_child_connects_anew_and_the_parent_goes_on() -> None:
         site.bus.publish("a", 3)
         assert next(iter(events)).value == 3
         sys.exit(os.waitstatus_to_exitcode(status))
+    """)
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_what_a_parent_holds_is_refused_to_its_child() -> None:
+    program = textwrap.dedent("""
+        import os, sys, mergepoint
+        from mergepoint.bus.errors import BusClosed
+        site = mergepoint.Site.testing()
+        events = site.bus.subscribe("a")
+        site.bus.queue("q").put(1)
+        job = site.bus.queue("q").get()
+        child = os.fork()
+        if child == 0:
+            for call in (lambda: events.receive(1), job.ack, lambda: job.nack()):
+                try:
+                    call()
+                except BusClosed as error:
+                    assert "parent process" in error.message
+                else:
+                    os._exit(3)
+            events.close()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        job.ack()
+        sys.exit(status)
     """)
     done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

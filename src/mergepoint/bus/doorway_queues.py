@@ -156,6 +156,10 @@ class Queue:
     async def _get(self, wait_s: float, lease_s: float | None) -> Job:
         calls = self._calls
         length_s = calls.limits.lease_s if lease_s is None else lease_s
+        if length_s <= 0 or wait_s < 0:
+            raise BusRefused(
+                f"lease_s {length_s:g} and wait_s {wait_s:g}: the first is more than 0"
+            )
         async with calls.call("take", "queues", limit_s=wait_s + calls.limits.call_s) as engine:
             leases = await engine.take(
                 [self.name],

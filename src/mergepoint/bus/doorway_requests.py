@@ -19,7 +19,7 @@ from typing import Any
 from mergepoint.bus import context
 from mergepoint.bus.calls import Calls, named
 from mergepoint.bus.contract import Serving
-from mergepoint.bus.errors import RequestTimeout
+from mergepoint.bus.errors import BusRefused, RequestTimeout
 from mergepoint.bus.loop import LoopThread
 from mergepoint.wire.envelope import Message
 from mergepoint.wire.names import check_address
@@ -114,6 +114,8 @@ def asking(
 ) -> Callable[[], Awaitable[Any]]:
     """Return the work of one request, its envelope made in the caller's context."""
     named(check_address, address, own=True)
+    if timeout_s <= 0:
+        raise BusRefused(f"timeout_s {timeout_s:g}; a request needs some time")
     deadline = calls.clock.unix_s() + timeout_s
     extensions = {"mpdeadline": f"{deadline:.3f}"}
     message = calls.message(address, value, extensions=extensions)

@@ -35,6 +35,7 @@ class Listening(Generic[Source, Item]):
         self._told = told
         self._iterator: AsyncIterator[Source] = aiter(source)
         self._coming: asyncio.Task[Source] | None = None
+        self._generation = loop.generation
 
     def __iter__(self) -> Iterator[Item]:
         while (item := self._loop.wait(self._next)) is not None:
@@ -73,6 +74,7 @@ class Listening(Generic[Source, Item]):
         await self.aclose()
 
     async def _next(self, wait_s: float | None = None) -> Item | None:
+        self._loop.check_generation(self._generation, "this subscription")
         # The wait is a task that outlives an impatient caller, so that nothing is lost with it.
         if self._coming is None:
             self._coming = asyncio.ensure_future(_first(self._iterator))
@@ -86,7 +88,8 @@ class Listening(Generic[Source, Item]):
             return None
 
     async def _close(self) -> None:
-        await self._source.close()
+        if self._generation == self._loop.generation:
+            await self._source.close()
 
 
 async def _first(iterator: AsyncIterator[Source]) -> Source:

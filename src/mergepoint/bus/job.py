@@ -36,6 +36,7 @@ class Job:
         self._calls = calls
         self._keeper = keeper
         self._settled = lease is None
+        self._generation = loop.generation
         self._around = contextlib.ExitStack()
 
     def __bool__(self) -> bool:
@@ -123,7 +124,7 @@ class Job:
             await self._nack(0.0, reason, not isinstance(error, NOT_ITS_FAULT))
 
     async def _ack(self) -> None:
-        if self._settled:
+        if self._is_settled():
             return
         async with self._calls.call("ack") as engine:
             lost = await engine.ack([self.lease])
@@ -136,7 +137,7 @@ class Job:
             )
 
     async def _nack(self, delay_s: float, reason: str, burn: bool) -> None:
-        if self._settled:
+        if self._is_settled():
             return
         try:
             async with self._calls.call("nack", *(("delay",) if delay_s else ())) as engine:
@@ -148,7 +149,7 @@ class Job:
         self._done()
 
     async def _bury(self, reason: str) -> None:
-        if self._settled:
+        if self._is_settled():
             return
         try:
             async with self._calls.call("bury", "dead_letters") as engine:
@@ -158,6 +159,10 @@ class Job:
             self._done()
             raise
         self._done()
+
+    def _is_settled(self) -> bool:
+        self._loop.check_generation(self._generation, "this job")
+        return self._settled
 
     def _done(self) -> None:
         self._settled = True

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -48,6 +48,8 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.generation = 0
+        """Rises with every fork: what was made in another generation belongs to the parent."""
         _remember(self)
 
     def wait(self, work: Work[Answer]) -> Answer:
@@ -62,6 +64,8 @@ class LoopThread:
         future = self.submit(self._passed(work))
         try:
             return future.result()
+        except CancelledError:
+            raise BusClosed("the bus of this process was closed meanwhile") from None
         except BaseException:
             future.cancel()  # interrupted here: nobody wants it any more
             raise
@@ -79,6 +83,11 @@ class LoopThread:
             return asyncio.run_coroutine_threadsafe(_awaited(work), loop)
         except RuntimeError:
             raise BusClosed("the bus of this process was closed") from None
+
+    def check_generation(self, generation: int, what: str) -> None:
+        """Raise `BusClosed` when this was made before the process forked."""
+        if generation != self.generation:
+            raise BusClosed(f"{what} belongs to the parent process: make it after the fork")
 
     @property
     def is_here(self) -> bool:
@@ -101,6 +110,7 @@ class LoopThread:
         _INHERITED.append((self._loop, self._thread))
         self._lock = threading.Lock()
         self._loop = self._thread = None
+        self.generation += 1
         self._on_fork()
 
     def _passed(self, work: Work[Answer]) -> Work[Answer]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mergepoint.core.clock import Clock
 from mergepoint.wire.serializers.contract import Refused, Serializer
 from mergepoint.wire.serializers.json_values import JsonSerializer
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUP = "mergepoint.serializers"
 BUILT_IN = ("json", "msgpack", "signed")
@@ -35,11 +37,11 @@ def serializer_named(name: str, options: Options, clock: Clock) -> Serializer:
         return MsgpackSerializer()
     if name == "signed":
         return _signed(options, clock)
-    for point in entry_points(group=GROUP):
+    for point in _points():
         if point.name == name:
             made: Serializer = point.load()(options)
             return made
-    others = sorted(point.name for point in entry_points(group=GROUP))
+    others = sorted(point.name for point in _points())
     raise Refused(f"no serializer {name!r}; there are {', '.join((*BUILT_IN, *others))}")
 
 
@@ -52,11 +54,18 @@ def reader_of(content_type: str, options: Options, clock: Clock) -> Serializer:
         return serializer_named("msgpack", options, clock)
     if kind == "application/vnd.mergepoint.signed":
         return _signed(options, clock)
-    for point in entry_points(group=GROUP):
+    for point in _points():
         made: Serializer = point.load()(options)
         if made.content_type == kind:
             return made
     raise Refused(f"nobody here reads {content_type!r}")
+
+
+def _points() -> EntryPoints:
+    """Return what packages add; looked for when a name is not built in, not at every start."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
 
 
 def _signed(options: Options, clock: Clock) -> Serializer:
