@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mergepoint.bus.adapters.hub_url import parse
@@ -176,6 +176,20 @@ class HubLink:
         """Send what has no answer; lost without a connection."""
         if self._wire is not None:
             self._wire.write(encode_json(head, parts))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is asked inside at its end, in one piece."""
+        wire = self._wire
+        if wire is None:
+            yield
+            return
+        wire.corked = True
+        try:
+            yield
+        finally:
+            wire.corked = False
+            wire.flush()
 
     def cancel(self, number: int) -> None:
         """Say that nobody waits for this call any more; its answer still comes."""

@@ -85,10 +85,11 @@ class Puts:
     def _flush(self) -> None:
         self._soon = False
         queues, self._queues = self._queues, {}
-        for queue, together in queues.items():
-            self._send_puts(queue, together)
-        if self._tokens:
-            self._send_acks()
+        with self._link.together():
+            for queue, together in queues.items():
+                self._send_puts(queue, together)
+            if self._tokens:
+                self._send_acks()
 
     def _send_puts(self, queue: str, together: _Together) -> None:
         callers = together.callers

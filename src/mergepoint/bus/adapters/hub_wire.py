@@ -53,6 +53,8 @@ class Wire(asyncio.Protocol):
     def __init__(self, came: Callable[[Frame], None], heartbeat_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
+        self.corked = False
+        """Whether whoever writes will flush."""
         self._came = came
         self._heartbeat_s = heartbeat_s
         self._reader = FrameReader()
@@ -70,13 +72,19 @@ class Wire(asyncio.Protocol):
 
     def write(self, frame: bytes) -> None:
         """Send a frame; several of one turn of the loop go out together."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
+        if not self._out and not self.corked:
+            self._loop.call_soon(self.flush)
         self._out.append(frame)
+
+    def flush(self) -> None:
+        """Hand what was written to the socket now, not at the end of the turn."""
+        if self._transport is not None and self._out and not self.lost.done():
+            self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+        self._out.clear()
 
     def abort(self) -> None:
         """End it now; what was written reaches the socket first as far as it takes it."""
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.abort()
 
@@ -115,11 +123,6 @@ class Wire(asyncio.Protocol):
             )
         else:
             self._greeting.set_result(frame.head)
-
-    def _flush(self) -> None:
-        if self._transport is not None and self._out and not self.lost.done():
-            self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
-        self._out.clear()
 
     def _beat(self) -> None:
         now_s = self._loop.time()

@@ -57,6 +57,8 @@ class Groups:
         self.takers = Takers()
         self.full = not ballast.take_back()
         """Whether nothing that needs room is accepted."""
+        self.answering = False
+        """Whether a flush follows what is being sent."""
         self.groups = 0
         self.works = 0
         self._ballast = ballast
@@ -119,10 +121,7 @@ class Groups:
                 # A fault of this code: to stop and be started anew loses nothing, to go on may.
                 self._broken(error)
         else:
-            self._busy = False
-            for future in self._idle:
-                future.set_result(None)
-            self._idle.clear()
+            self._rest()
 
     def _group(self) -> list[AnyWork]:
         works: list[AnyWork] = []
@@ -180,7 +179,9 @@ class Groups:
         self.works += len(works)
         self._written_bytes += PAGES_BYTES + executing.written_bytes
         self._crash("hub.before_answer")
+        self.answering = True
         executing.answer()
+        self.answering = False
         self._flush()
         self._crash("hub.after_answer")
         if self._written_bytes > self._checkpoint_bytes:
@@ -204,8 +205,17 @@ class Groups:
         self._in_thread(self.store.database.checkpoint, done)
 
     def _go_on(self) -> None:
-        # Through the loop: what came meanwhile is read before the next group is made.
-        self._loop.call_soon(self._next)
+        if self._waiting or self._between:
+            # Through the loop: what came meanwhile is read before the next group is made.
+            self._loop.call_soon(self._next)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._busy = False
+        for future in self._idle:
+            future.set_result(None)
+        self._idle.clear()
 
     def _failed(self, works: list[AnyWork], error: sqlite3.Error, *, again: bool) -> None:
         try:

@@ -139,7 +139,7 @@ class Hub:
 
     def wants_flush(self, connection: Connection) -> None:
         """Write what waits before the loop sleeps."""
-        if not self._unflushed:
+        if not self._unflushed and not self.groups.answering:
             self._loop.call_soon(self._flush)
         self._unflushed[connection] = None
 
