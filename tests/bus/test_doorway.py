@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 import mergepoint
 from mergepoint.bus import context
+from mergepoint.bus.adapters.memory import MemoryEngine
+from mergepoint.bus.capabilities import Capabilities, Watching
+from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Change, Gap, Limits, State
+from mergepoint.bus.doorway import Bus, Parts
 from mergepoint.bus.errors import (
     BusClosed,
     BusLost,
@@ -19,10 +24,12 @@ from mergepoint.bus.errors import (
     LeaseLost,
     MessageTooLarge,
     NoSuchAddress,
+    NotCapable,
     RemoteError,
     RequestTimeout,
     Undecodable,
 )
+from mergepoint.core.clock import SystemClock
 from mergepoint.testing.faults import Crashed
 
 
@@ -205,6 +212,78 @@ def test_a_request_ends_at_its_deadline(site) -> None:
     site.wait(lambda: engine.serve("slow", slow))
     with pytest.raises(RequestTimeout):
         site.bus.request("slow", 1, timeout_s=2)
+
+
+def test_a_request_within_a_request_ends_with_the_outer_one(site) -> None:
+    engine = site.wait(site.bus.engine)
+    given: list[float] = []
+
+    async def inner(message):
+        given.append(float(message.extensions["mpdeadline"]) - site.clock.unix_s())
+        return message
+
+    site.wait(lambda: engine.serve("inner", inner))
+    site.bus.serve("outer", lambda value: site.bus.request("inner", value, timeout_s=60))
+    assert site.bus.request("outer", 1, timeout_s=3) == 1
+    assert 0 < given[0] <= 3
+
+
+def test_a_request_that_comes_too_late_is_not_run(site) -> None:
+    ran: list[object] = []
+    site.bus.serve("late", ran.append)
+    engine = site.wait(site.bus.engine)
+    stale = site.bus._calls.message("late", 1, extensions={"mpdeadline": "1000.0"})
+    with pytest.raises(RemoteError, match="deadline"):
+        site.wait(lambda: engine.request("late", stale, timeout_s=5))
+    odd = site.bus._calls.message("late", 1, extensions={"mpdeadline": "soon"})
+    site.wait(lambda: engine.request("late", odd, timeout_s=5))
+    assert ran == [1]
+
+
+class Lesser(MemoryEngine):
+    """An engine with topics alone."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(
+            super().capabilities,
+            engine="lesser",
+            queues=None,
+            bind=False,
+            last=False,
+            delay=False,
+            request=False,
+            presence=Watching.NONE,
+        )
+
+
+def test_what_the_engine_lacks_is_refused_with_engines_that_can() -> None:
+    clock, limits = SystemClock(), Limits()
+    parts = Parts(
+        make_engine=lambda: Lesser("memory:lesser", limits, clock),
+        limits=limits,
+        clock=clock,
+        codec=Codec("json", {}, clock),
+    )
+    bus = Bus(parts)
+    bus.publish("a", 1)
+    bus.require()
+    for refused in (
+        lambda: bus.require("queues", "delay"),
+        lambda: bus.queue("q").put(1),
+        lambda: bus.queue("q").get(),
+        lambda: bus.queue("q").bind("a"),
+        lambda: bus.publish("a", 1, keep_last=True),
+        lambda: bus.subscribe("a", last=True),
+        lambda: bus.topic("a").last(),
+        lambda: bus.request("app", 1),
+        lambda: bus.serve("app", print),
+        lambda: bus.presence.join("app/0"),
+        lambda: bus.presence.members(),
+    ):
+        with pytest.raises(NotCapable, match=r"lesser has no .*\(try "):
+            refused()
+    bus.close()
 
 
 def test_who_is_there_is_seen(site) -> None:

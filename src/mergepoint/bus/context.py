@@ -31,6 +31,24 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _context: ContextVar[Mapping[str, str]] = ContextVar("mergepoint.bus.context", default=_NOTHING)
 
 
+_deadline: ContextVar[float] = ContextVar("mergepoint.bus.deadline", default=0.0)
+
+
+def deadline() -> float:
+    """Return until when an answer to what is being handled is wanted: Unix seconds, 0 for none."""
+    return _deadline.get()
+
+
+@contextlib.contextmanager
+def wanted_until(unix_s: float) -> Iterator[None]:
+    """Let requests made within end by then, however long they were given."""
+    token = _deadline.set(unix_s)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
 def extensions() -> Mapping[str, str]:
     """Return the extensions of whatever is being done now; empty outside of everything."""
     return _context.get()

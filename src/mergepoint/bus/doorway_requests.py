@@ -70,12 +70,13 @@ class Desk:
         home: asyncio.AbstractEventLoop | None,
         message: Message,
     ) -> Message:
-        deadline = message.extensions.get("mpdeadline", "")
-        if deadline and float(deadline) <= self._calls.clock.unix_s():
+        deadline = _deadline_of(message)
+        if deadline and deadline <= self._calls.clock.unix_s():
             raise RequestTimeout(f"{address}: the request came after its deadline and was not run")
         value = self._calls.value(message)
         begun = self._calls.clock.monotonic_s()
-        with context.continued(message.extensions, app=self._calls.app):
+        carried = context.continued(message.extensions, app=self._calls.app)
+        with carried, context.wanted_until(deadline):
             if inspect.iscoroutinefunction(answer):
                 result = await self._awaited(answer, value, home)
             else:
@@ -112,11 +113,18 @@ class Desk:
 def asking(
     calls: Calls, address: str, value: Any, timeout_s: float
 ) -> Callable[[], Awaitable[Any]]:
-    """Return the work of one request, its envelope made in the caller's context."""
+    """Return the work of one request, its envelope made in the caller's context.
+
+    Within a handler it ends by the deadline of the request that is being handled.
+    """
     named(check_address, address, own=True)
     if timeout_s <= 0:
         raise BusRefused(f"timeout_s {timeout_s:g}; a request needs some time")
-    deadline = calls.clock.unix_s() + timeout_s
+    now = calls.clock.unix_s()
+    deadline = min(now + timeout_s, context.deadline() or now + timeout_s)
+    if deadline <= now:
+        raise RequestTimeout(f"{address} was not asked: whoever wants the answer waits no longer")
+    timeout_s = deadline - now
     extensions = {"mpdeadline": f"{deadline:.3f}"}
     message = calls.message(address, value, extensions=extensions)
 
@@ -127,6 +135,14 @@ def asking(
         return calls.value(answer)
 
     return work
+
+
+def _deadline_of(message: Message) -> float:
+    """Return Unix seconds, 0 for none; what is no number is none: anybody may write envelopes."""
+    try:
+        return float(message.extensions.get("mpdeadline", "") or 0.0)
+    except ValueError:
+        return 0.0
 
 
 class Served:
