@@ -92,6 +92,17 @@ def test_secrets_of_an_engine_come_from_the_environment_and_are_not_shown(load: 
     assert "hunter2" not in repr(bus)
 
 
+def test_the_whole_url_may_stand_in_a_variable(load: Load) -> None:
+    text = APP + '[bus]\nurl = "${BUS_URL}"\n'
+    url = "postgresql://site:hunter2@db.example.org/bus"
+    bus = load(text, environ={"BUS_URL": url}, profile="production").bus
+
+    assert bus is not None
+    assert bus.url.value == url
+    with pytest.raises(ManifestRefused, match="is no engine of the bus in its variable"):
+        load(text, environ={"BUS_URL": "kafka://hunter2"})
+
+
 def test_a_password_in_the_url_is_a_warning_in_development_and_never_printed(
     load: Load, tmp_path: Path
 ) -> None:

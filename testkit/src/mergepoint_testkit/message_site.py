@@ -10,7 +10,7 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,14 @@ class MessageSite:
 
 @contextlib.contextmanager
 def message_site(
-    directory: Path, venv: Path, manifest: str = MANIFEST, *, verb: str = "start"
+    directory: Path,
+    venv: Path,
+    manifest: str = MANIFEST,
+    *,
+    verb: str = "start",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[MessageSite]:
     """Run the site until the block ends; ready when the block begins."""
-    with running_site(directory, manifest.replace("{venv}", str(venv)), verb=verb) as running:
+    text = manifest.replace("{venv}", str(venv))
+    with running_site(directory, text, verb=verb, environment=environment) as running:
         yield MessageSite(running)

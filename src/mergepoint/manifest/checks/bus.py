@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from mergepoint.core.problems import Severity
 from mergepoint.manifest.checks.search import Found, find_module, search_paths
 from mergepoint.manifest.machine import Machine
-from mergepoint.manifest.messages import Bus, Subscription
+from mergepoint.manifest.messages import HUB, Bus, Subscription
 from mergepoint.manifest.shown import KeyPath
 from mergepoint.manifest.site import App, Mode, Site
+from mergepoint.manifest.tables.bus import SCHEMES, URL_FIX
 from mergepoint.manifest.validate import Draft, Report
 from mergepoint.manifest.words import nearest
 
@@ -133,6 +134,9 @@ def _url(bus: Bus, mode: Mode, report: Report) -> None:
     for name in bus.url.missing:
         fix = f"export {name}=..., or in development write it into .env"
         report.add(URL, f"the variable {name} is not set", fix=fix)
+    if not bus.url.missing and bus.url.scheme not in {HUB, *SCHEMES}:
+        report.add(URL, "is no engine of the bus in its variable", fix=URL_FIX)
+        return
     try:
         literal = urlsplit(bus.url.written).password
         urlsplit(bus.url.value).port  # noqa: B018 - raises when it is no number

@@ -26,26 +26,27 @@ NAME_CHARACTERS_MAX = 200
 MESSAGE_BYTES_MAX = 64 << 20
 SCHEMES = (
     "postgresql", "postgres", "amqp", "amqps", "redis", "rediss", "nats", "zmq+tcp", "zmq+ipc",
-    "xmpp", "sqlite", REMOTE_HUB,
+    "xmpp", REMOTE_HUB,
 )  # fmt: skip
 URL_FIX = 'write "hub", or such as "amqp://site:${AMQP_PASSWORD}@rabbit.example.org/"'
 
 _SEGMENT = r"[a-zA-Z0-9_-]+"
 NAME = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*\Z")
 PATTERN = re.compile(rf"(?:>|(?:\*|{_SEGMENT})(?:\.(?:\*|{_SEGMENT}))*(?:\.>)?)\Z")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}\Z")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})\Z")
 
 
 def _url(text: str) -> str:
-    if text == HUB:
-        return text
+    if text == HUB or _VARIABLE.match(text):
+        return text  # what a variable holds is looked at once it is known
     scheme, separator, _ = text.partition(":")
     if scheme == "memory":
         raise refused("is inside one process, and a site has many", 'write "hub"')
     if not separator or scheme not in SCHEMES:
         raise refused("is not an engine of the bus", URL_FIX)
-    if scheme not in {"sqlite"} and "://" not in text:
+    if "://" not in text:
         raise refused("is not the URL of an engine", URL_FIX)
     return text
 
