@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mergepoint.tasks import errors, messages, settling, spec, states
-from mergepoint.tasks.runner import config, service
+from mergepoint.tasks.runner import config, reporting, service
 from mergepoint.tasks.states import FINAL, STEPS, Event, TaskState
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/tasks.md"
@@ -59,7 +59,7 @@ def body() -> Iterator[str]:
         yield from fields_table(title, spec, kind)
     yield from fields_table("The runner: `MERGEPOINT_TASKS`", config, "Config")
     yield "### Bounds that are not options\n\n| name | value | meaning |\n|---|---|---|"
-    for module in (spec, settling, service, messages):
+    for module in (spec, settling, service, reporting, messages):
         yield from constants(module)
     yield "\n## Errors\n\n| code | when |\n|---|---|"
     for kind in vars(errors).values():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tasks.askers import Asker
 from tests.tasks.sites import TaskSite, site_in
 
 
@@ -14,3 +15,8 @@ from tests.tasks.sites import TaskSite, site_in
 def site(tmp_path: Path) -> Iterator[TaskSite]:
     with site_in(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def asker(site: TaskSite) -> Asker:
+    return Asker(site)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mergepoint.tasks.arguments import bound, encode, key_of, unique_key_of
+from mergepoint.tasks.declaration import Declaration
 from mergepoint.tasks.errors import ArgumentsRefused
 from mergepoint.tasks.handles import Handle
 from mergepoint.tasks.home import Home
@@ -23,7 +24,6 @@ from mergepoint.tasks.sending import inbox_put, send
 from mergepoint.tasks.spec import Options, Spec, Unique
 
 if TYPE_CHECKING:
-    from mergepoint.tasks.declare import Declaration
     from mergepoint.tasks.outbox.contract import Joined
 
 

@@ -7,6 +7,7 @@ Rule:   pure: a record, an event and the time in, a record out; every state by t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from mergepoint.tasks.contract import Ending, Finish, Progress, Release, Start, TaskRecord
 from mergepoint.tasks.retry import pause_s
@@ -45,9 +46,10 @@ def begin(record: TaskRecord, start: Start, now: float) -> tuple[TaskRecord, str
         return _taken_over(record, start, now)
     if record.spec.expires_at and record.spec.expires_at <= now:
         return _ended(record, Event.GIVE_UP, now, "expired before it was started"), "expired"
-    running = _moved(record, Event.START, now)
-    return replace(
-        running,
+    return _moved(
+        record,
+        Event.START,
+        now,
         attempt=record.attempt + 1,
         token=start.token,
         worker=start.worker,
@@ -61,7 +63,7 @@ def begin(record: TaskRecord, start: Start, now: float) -> tuple[TaskRecord, str
 
 def slow_down(record: TaskRecord, permit_at: float, now: float) -> TaskRecord:
     """Let a task that was taken wait for its rate; it need not ask again."""
-    return replace(_moved(record, Event.DELAY, now), due_at=permit_at, permit_at=permit_at)
+    return _moved(record, Event.DELAY, now, due_at=permit_at, permit_at=permit_at)
 
 
 def settle(record: TaskRecord, finish: Finish, now: float) -> TaskRecord | None:
@@ -71,8 +73,8 @@ def settle(record: TaskRecord, finish: Finish, now: float) -> TaskRecord | None:
     error = finish.error[:ERROR_CHARACTERS_MAX]
     match finish.ending:
         case Ending.COMPLETED:
-            done = _ended(record, Event.COMPLETE, now, "")
-            return replace(done, result=finish.result, result_type=finish.result_type)
+            result = {"result": finish.result, "result_type": finish.result_type}
+            return _ended(record, Event.COMPLETE, now, "", **result)
         case Ending.FAILED if record.cancelling:
             return _ended(record, Event.CANCEL, now, error)
         case Ending.FAILED:
@@ -97,8 +99,8 @@ def settle(record: TaskRecord, finish: Finish, now: float) -> TaskRecord | None:
 
 def again(record: TaskRecord, event: Event, now: float) -> TaskRecord:
     """Send a task into its queue with a new message, which makes every older one stale."""
-    moved = _moved(record, event, now)
-    return replace(moved, generation=record.generation + 1, token="", due_at=0.0)
+    generation = record.generation + 1
+    return _moved(record, event, now, generation=generation, token="", due_at=0.0)
 
 
 def cancel(record: TaskRecord, reason: str, now: float) -> TaskRecord:
@@ -186,11 +188,13 @@ def _crashed(record: TaskRecord, error: str, now: float) -> TaskRecord:
     return again(replace(counted, attempt=record.attempt - 1), Event.CRASH, now)
 
 
-def _ended(record: TaskRecord, event: Event, now: float, error: str) -> TaskRecord:
-    moved = _moved(record, event, now)
-    keep_s = DEAD_S if moved.state is TaskState.DEAD else record.spec.options.keep_result_s
-    return replace(moved, error=error, keep_until=now + keep_s, token="", cancelling=False)
+def _ended(record: TaskRecord, event: Event, now: float, error: str, **changes: Any) -> TaskRecord:
+    dead = event is Event.GIVE_UP
+    keep_until = now + (DEAD_S if dead else record.spec.options.keep_result_s)
+    ending = {"error": error, "keep_until": keep_until, "token": "", "cancelling": False}
+    return _moved(record, event, now, **ending, **changes)
 
 
-def _moved(record: TaskRecord, event: Event, now: float) -> TaskRecord:
-    return replace(record, state=step(record.state, event), changed_at=now)
+def _moved(record: TaskRecord, event: Event, now: float, **changes: Any) -> TaskRecord:
+    # Any: fields of a record. One copy for a step; copies are what most of its time goes into.
+    return replace(record, state=step(record.state, event), changed_at=now, **changes)

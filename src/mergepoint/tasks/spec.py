@@ -123,7 +123,7 @@ class Spec:
     content_type: str = "application/json"
     """What the payload is."""
     priority: int = 4
-    """0 to 9, higher first; on engines without priorities there are three ranks: above, at and below 4."""
+    """0 to 9, higher first; on engines without priorities three ranks: over, at, under 4."""
     key: str = ""
     """Tasks of one key in a queue run one at a time, in the order they were accepted."""
     unique_key: str = ""

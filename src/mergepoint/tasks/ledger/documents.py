@@ -38,12 +38,16 @@ def to_plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no part of a document")
 
 
-def from_plain(kind: type[T], plain: Any) -> T:
-    """Return the value of this type; raise `ValueError` where the document is not one."""
+def from_plain(kind: type[T], plain: Any, **beside: Any) -> T:
+    """Return the value of this type; raise `ValueError` where the document is not one.
+
+    `beside`: fields of a dataclass that come another way.
+    """
     try:
         # Any: mypy knows no hashable types.
         hashable: Any = kind
-        result: T = _reader(hashable)(plain)
+        read = _reader(hashable)
+        result: T = read(plain, **beside) if beside else read(plain)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no {getattr(kind, '__name__', kind)}: {error}") from None
     return result
@@ -59,7 +63,7 @@ def _defaults(kind: type) -> list[tuple[str, Any]]:
 
 
 @functools.cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
+def _reader(kind: Any) -> Callable[..., Any]:
     """Return how to read one type; built once for each."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
@@ -88,11 +92,12 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     return lambda plain: _checked(plain, kind)
 
 
-def _dataclass_reader(kind: type) -> Callable[[Any], Any]:
+def _dataclass_reader(kind: type) -> Callable[..., Any]:
     reads = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
 
-    def read(plain: Any) -> Any:
-        return kind(**{name: reads[name](held) for name, held in plain.items() if name in reads})
+    def read(plain: Any, **beside: Any) -> Any:
+        told = {name: reads[name](held) for name, held in plain.items() if name in reads}
+        return kind(**told, **beside)
 
     return read
 

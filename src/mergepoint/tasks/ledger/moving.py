@@ -20,7 +20,7 @@ def moved(
     db: sqlite3.Connection, before: TaskRecord, after: TaskRecord, now: float
 ) -> list[Release]:
     """Save the record; return it and whatever it sets free, where that goes into queues now."""
-    save(db, after, now)
+    save(db, before, after, now)
     releases = [releasable(after)] if _goes_out(before, after) else []
     if after.state in FINAL and before.state not in FINAL:
         releases += _next_of_key(db, after, now)

@@ -87,7 +87,7 @@ def replay(
     held = not is_first_of_key(db, replace(after, place=2**62))
     after = replace(after, state=TaskState.HELD) if held else after
     save_replayed(db, after)
-    save(db, after, now)
+    save(db, before, after, now)
     return () if held else (releasable(after),)
 
 

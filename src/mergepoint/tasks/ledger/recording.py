@@ -50,11 +50,10 @@ def _found(db: sqlite3.Connection, spec: Spec, now: float) -> str | None:
 
 def _recorded(db: sqlite3.Connection, spec: Spec, now: float) -> TaskRecord:
     _link(db, spec)
-    waits = bool(spec.after) and waits_for_others(db, spec.id)
-    draft = accept(spec, now, waits=False)
-    waits = waits or not _nobody_before(db, draft)
-    record = accept(spec, now, waits=waits)
-    cancelled = _cancelled_before(db, spec.id)
+    record = accept(spec, now, waits=False)
+    if (spec.after and waits_for_others(db, spec.id)) or not _nobody_before(db, record):
+        record = accept(spec, now, waits=True)
+    cancelled = _cancelled_before(db, spec.id) if spec.after else ""
     if cancelled:
         reason = f"{cancelled}, which it waits for, was cancelled"
         record = replace(record, state=TaskState.CANCELLED, error=reason)

@@ -26,7 +26,6 @@ _PLAIN = (
 _COLUMNS = ("place", "state", "cancelling", "spec", "payload", "progress", *_PLAIN)
 SELECT = f"SELECT {', '.join(_COLUMNS)} FROM ledger_tasks"  # noqa: S608 - names of this file
 _WRITTEN = ("state", "cancelling", "progress", "unique_key", *_PLAIN)
-_SAVE = f"UPDATE ledger_tasks SET {', '.join(f'{c} = ?' for c in _WRITTEN)} WHERE id = ?"  # noqa: S608
 _INSERTED = ("id", "name", "queue", "key", "grp", "spec", "payload", *_WRITTEN)
 _INSERT = (
     f"INSERT INTO ledger_tasks ({', '.join(_INSERTED)}) "  # noqa: S608
@@ -49,7 +48,7 @@ def record_of(row: Sequence[Any]) -> TaskRecord:
     """Return the record of a row of `SELECT`."""
     place, state, cancelling, spec, payload, progress, *plain = row
     return TaskRecord(
-        spec=replace(from_plain(Spec, json.loads(spec)), payload=payload),
+        spec=from_plain(Spec, json.loads(spec), payload=payload),
         state=TaskState(state),
         place=place,
         cancelling=bool(cancelling),
@@ -68,10 +67,17 @@ def insert(db: sqlite3.Connection, record: TaskRecord) -> None:
     )
 
 
-def save(db: sqlite3.Connection, record: TaskRecord, now: float) -> None:
-    """Write what can change of a record."""
-    unique_key = record.spec.unique_key if holds_unique(record, now) else ""
-    db.execute(_SAVE, (*_values(record, unique_key), record.id))
+def save(db: sqlite3.Connection, before: TaskRecord, after: TaskRecord, now: float) -> None:
+    """Write what has changed of a record: an index that need not be touched is not."""
+    old, new = _values(before, ""), _values(after, "")
+    changed = [n for n in range(len(_WRITTEN)) if old[n] != new[n]]
+    names, values = [_WRITTEN[n] for n in changed], [new[n] for n in changed]
+    if after.spec.unique_key:
+        names.append("unique_key")
+        values.append(after.spec.unique_key if holds_unique(after, now) else "")
+    if names:
+        columns = ", ".join(f"{name} = ?" for name in names)
+        db.execute(f"UPDATE ledger_tasks SET {columns} WHERE id = ?", (*values, after.id))  # noqa: S608
 
 
 def save_replayed(db: sqlite3.Connection, record: TaskRecord) -> None:

@@ -7,7 +7,6 @@ Rule:   every way out is an ending for the ledger; a handler that does not stop 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from mergepoint.tasks.contract import Ending, Finish
 from mergepoint.tasks.executing import Job
@@ -41,13 +40,12 @@ class Performance:
         self._returning = True
         self.interrupt("the runner stops")
 
-    async def run(self, started: Callable[[Worker], None]) -> list[Finish]:
+    async def run(self) -> list[Finish]:
         """Return how it ended."""
         worker = self._worker = await self._pool.worker_for(self.job)
         if self._returning:
             return self._all(Ending.RETURNED, "the runner stopped")
         answer = worker.begin(self.job)
-        started(worker)
         try:
             return await self._watched(worker, answer)
         except Died as died:

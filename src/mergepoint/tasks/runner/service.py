@@ -7,14 +7,13 @@ Rule:   runs no user code, so nothing a handler does can keep it from extending 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from mergepoint.bus.contract import Engine, Lease
 from mergepoint.bus.errors import BusError, BusLost
 from mergepoint.core.clock import Clock
-from mergepoint.tasks.contract import Finish, Ledger, Progress, Start, Started
+from mergepoint.tasks.contract import Ledger, Progress, Start, Started
 from mergepoint.tasks.executing import Job, batched, unknown
 from mergepoint.tasks.ledger.documents import from_plain
 from mergepoint.tasks.messages import carriers_of
@@ -24,14 +23,11 @@ from mergepoint.tasks.runner.errands import Errands
 from mergepoint.tasks.runner.log import Log
 from mergepoint.tasks.runner.performing import Performance
 from mergepoint.tasks.runner.pool import Pool
-from mergepoint.tasks.runner.worker import Worker
-from mergepoint.tasks.sending import put_releases
+from mergepoint.tasks.runner.reporting import REPORT_S, Reporter
 
 TAKE_WAIT_S = 5.0
 LOST_PAUSE_S = 0.2
 """Between two calls to an engine that does not answer; it reconnects by itself."""
-REPORT_S = 120.0
-"""How long the end of a run is offered to a ledger that does not answer."""
 NOTES_PER_ROUND = 3
 """Signs of life within one lease."""
 
@@ -52,6 +48,7 @@ class Runner:
         self._lease_s = lease_s
         self._pool = Pool(argv, config, log, self._asked)
         self._leases: dict[str, Lease] = {}
+        self._reporter = Reporter(engine, ledger, clock, log, address, self._leases)
         self._performing: dict[str, Performance] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -129,7 +126,7 @@ class Runner:
         ]
         answers = await self._ledger.start(starts)
         pairs = list(zip(leases, answers, strict=True))
-        await self._dismiss([lease for lease, answer in pairs if answer.record is None])
+        await self._reporter.dismiss([lease for lease, answer in pairs if answer.record is None])
         wanted = [(lease, answer) for lease, answer in pairs if answer.record is not None]
         self._leases.update({a.record.id: lease for lease, a in wanted if a.record is not None})
         known = await self._known([answer for _, answer in wanted])
@@ -142,7 +139,7 @@ class Runner:
         records = [(a.record, a.inputs) for a in answers if a.record is not None]
         strange = [record for record, _ in records if record.spec.name not in self._names]
         if strange:
-            await self._report([unknown(record) for record in strange])
+            await self._reporter.report([unknown(record) for record in strange])
             for record in strange:
                 self._log.task("parked", record)
         return [(r, inputs) for r, inputs in records if r.spec.name in self._names]
@@ -152,52 +149,20 @@ class Runner:
         for record in job.records:
             self._performing[record.id] = performance
 
-        def started(worker: Worker) -> None:
-            for record in job.records:
-                self._log.task("started", record, child=worker.pid)
-
         began_s = self._clock.monotonic_s()
         try:
-            finishes = await performance.run(started)
+            finishes = await performance.run()
             for record in job.records:
                 self._performing.pop(record.id, None)
             took_s = round(self._clock.monotonic_s() - began_s, 6)
             for record, finish in zip(job.records, finishes, strict=True):
                 self._log.task(finish.ending.value, record, took_s=took_s, error=finish.error)
-            await self._report(finishes)
+            await self._reporter.report(finishes)
         finally:
             for record in job.records:
                 self._performing.pop(record.id, None)
                 self._leases.pop(record.id, None)
             free()
-
-    async def _report(self, finishes: Sequence[Finish]) -> None:
-        """Tell the ledger, put what it sets free, then let the messages go."""
-        end = self._clock.monotonic_s() + REPORT_S
-        while True:
-            try:
-                made = await self._ledger.finish(finishes)
-                now = self._clock.unix_s()
-                await put_releases(self._engine, self._ledger, made.releases, self._address, now)
-                break
-            except BusError as error:
-                if self._clock.monotonic_s() > end:
-                    self._log.write("not reported", error=str(error))
-                    return
-                await self._clock.sleep(LOST_PAUSE_S)
-        for settled in made.settled:
-            if settled.lost:
-                self._log.write("result refused: the task is somebody else's", task=settled.id)
-        kept = [settled.id for settled in made.settled if not settled.lost]
-        await self._dismiss([self._leases[task] for task in kept if task in self._leases])
-
-    async def _dismiss(self, leases: Sequence[Lease]) -> None:
-        """Let messages go; one that comes again is refused by the ledger."""
-        if leases:
-            with contextlib.suppress(BusError):
-                await self._engine.ack(leases)
-        for lease in leases:
-            self._leases.pop(lease.message.id.partition(".")[0], None)
 
     async def _beat(self) -> None:
         """Keep what is held, tell handlers that lost theirs or are cancelled."""
