@@ -268,8 +268,25 @@ def test_a_stopped_worker_that_lost_its_job_cannot_finish_it(database: Make) -> 
                 (lease,) = await take(engine)
                 worker.send_signal(signal.SIGCONT)
                 said = await asyncio.to_thread(_finish, worker)
-            assert said == "lost"
+            assert said.split()[0] == "lost"
             assert await engine.ack([lease]) == []
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_was_paused_keeps_its_job_and_its_connection(database: Make) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            await engine.put("q", [Put(message=message("m"))])
+            with _worker(url, lease_s=60.0) as worker:
+                worker.send_signal(signal.SIGSTOP)
+                # Six of its heartbeats, in which the other one looks for the dead.
+                assert await take(engine, wait_s=6 * HEARTBEAT_S) == []
+                worker.send_signal(signal.SIGCONT)
+                said = await asyncio.to_thread(_finish, worker)
+            assert said == "finished 0"
 
     asyncio.run(scene())
 
