@@ -85,6 +85,11 @@ def service_specs(messages: Messages, apps: dict[str, AppSpec]) -> dict[str, App
         for name, spec in apps.items()
         if site.apps[name].tasks is not None
     ]
+    specs += [
+        celery_spec(messages, site.apps[name], spec)
+        for name, spec in apps.items()
+        if site.apps[name].celery is not None
+    ]
     return {spec.name: spec for spec in specs}
 
 
@@ -132,18 +137,40 @@ def task_spec(messages: Messages, app: App, spec: AppSpec) -> AppSpec:
     """Return the processes that run an app's tasks, where and as whom the app runs."""
     tasks = app.tasks
     assert tasks is not None  # noqa: S101 - the caller chose apps that have some
-    name = f"{app.name}.tasks"
+    document = task_document(messages.site, app)
+    return _beside(messages, app, spec, "tasks", tasks.processes, document)
+
+
+def celery_spec(messages: Messages, app: App, spec: AppSpec) -> AppSpec:
+    """Return the app's Celery workers, where and as whom the app runs."""
+    celery = app.celery
+    assert celery is not None  # noqa: S101 - the caller chose apps that have some
+    document = {
+        "app": app.name,
+        "target": celery.target,
+        "directory": str(app.directory),
+        "concurrency": celery.concurrency,
+        "drain_s": app.timeouts.drain_s,
+    }
+    return _beside(messages, app, spec, "celery", celery.processes, document)
+
+
+def _beside(
+    messages: Messages, app: App, spec: AppSpec, word: str, processes: int, document: Json
+) -> AppSpec:
+    """Return processes without a route that `host.boot` starts for an app by a word."""
+    name = f"{app.name}.{word}"
     told = {
         **{key: value for key, value in spec.env.items() if key not in {"MERGEPOINT_HOST"}},
         **messages.environment(app.name, f"{name}/{{slot}}"),
-        "MERGEPOINT_TASKS": json.dumps(task_document(messages.site, app), sort_keys=True),
+        f"MERGEPOINT_{word.upper()}": json.dumps(document, sort_keys=True),
     }
-    argv = (str(app.python), boot.__file__, "tasks")
+    argv = (str(app.python), boot.__file__, word)
     parts = [spec.digest, argv, told, messages.code]
     return replace(
         spec, name=name, digest=digest(parts), argv=argv, endpoint="none", env=told,
-        role=Role.TASKS, of=app.name, processes=tasks.processes, processes_min=tasks.processes,
-        processes_max=tasks.processes, requests_max=0, requests_jitter=0,
+        role=Role.TASKS, of=app.name, processes=processes, processes_min=processes,
+        processes_max=processes, requests_max=0, requests_jitter=0,
         probe=Probe(timeout_s=app.timeouts.ready_s, settle_s=0.2),
         # TERM is the beginning of its drain; KILL comes when that has had its time.
         drain_s=0.0, kill_s=app.timeouts.drain_s + app.timeouts.kill_s,

@@ -32,5 +32,5 @@ def load_package() -> None:
 
 if __name__ == "__main__":
     load_package()
-    entry = ".start_tasks" if sys.argv[1:] == ["tasks"] else ".start"
+    entry = ".start_tasks" if sys.argv[1:] in (["tasks"], ["celery"]) else ".start"
     sys.exit(importlib.import_module(PACKAGE + entry).main())

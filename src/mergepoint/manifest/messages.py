@@ -87,6 +87,17 @@ class TaskWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class CeleryWorkers:
+    """A Celery application whose workers run beside the app."""
+
+    target: str
+    """``module:attribute`` of the application."""
+    processes: int = 1
+    concurrency: int = 2
+    """Tasks one worker runs at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """Every message of `on` is posted to an app, until it is taken or `attempts_max` is reached."""
 

@@ -127,7 +127,8 @@ def _bus(draft: Draft, setting: Setting) -> Bus | None:
     """Return the bus, also where nothing says so but tasks, subscriptions or schedules need it."""
     table = draft.bus
     if table is None:
-        with_tasks = any(app.table.tasks is not None for app in draft.apps.values())
+        tables = [app.table for app in draft.apps.values()]
+        with_tasks = any(one.tasks is not None or one.celery is not None for one in tables)
         if not (with_tasks or draft.subscriptions or draft.schedules):
             return None
         table = BusTable()

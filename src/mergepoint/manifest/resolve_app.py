@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mergepoint.manifest.machine import Machine
-from mergepoint.manifest.messages import TaskWorkers
+from mergepoint.manifest.messages import CeleryWorkers, TaskWorkers
 from mergepoint.manifest.site import (
     App,
     Kind,
@@ -102,6 +102,7 @@ def resolve_app(name: str, table: AppTable, ground: Ground, origin: Origin) -> A
         compress=table.compress,
         watch=_watch(kind, table, directory),
         tasks=_tasks(kind, table),
+        celery=_celery(kind, table),
         origins=ground.origins,
     )
 
@@ -111,6 +112,12 @@ def _tasks(kind: Kind, table: AppTable) -> TaskWorkers | None:
         return None
     queues = tuple(table.task_queues)
     return TaskWorkers(table.tasks, table.task_processes, table.task_threads, queues)
+
+
+def _celery(kind: Kind, table: AppTable) -> CeleryWorkers | None:
+    if table.celery is None or not kind.is_python:
+        return None
+    return CeleryWorkers(table.celery, table.celery_processes, table.celery_concurrency)
 
 
 def placed(base: Path, written: str) -> Path:

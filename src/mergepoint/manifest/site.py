@@ -14,7 +14,7 @@ from pathlib import Path
 from mergepoint.core.endpoints import Failure
 from mergepoint.core.problems import Problem
 from mergepoint.manifest.access import Access, Identity, Role
-from mergepoint.manifest.messages import Bus, Schedule, Subscription, TaskWorkers
+from mergepoint.manifest.messages import Bus, CeleryWorkers, Schedule, Subscription, TaskWorkers
 from mergepoint.manifest.origin import Origin as Origin
 
 
@@ -216,6 +216,7 @@ class App:
     """Part of Mergepoint: its table is not in the manifest."""
     tasks: TaskWorkers | None = None
     """None while it declares no tasks."""
+    celery: CeleryWorkers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
-from django.conf import settings  # type: ignore[import-untyped]
-from django.contrib import auth  # type: ignore[import-untyped]
-from django.contrib.auth.backends import ModelBackend  # type: ignore[import-untyped]
-from django.core.exceptions import (  # type: ignore[import-untyped]
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import (
     ImproperlyConfigured,
     PermissionDenied,
 )
-from django.http import HttpResponse  # type: ignore[import-untyped]
-from django.shortcuts import resolve_url  # type: ignore[import-untyped]
-from django.urls import reverse  # type: ignore[import-untyped]
-from django.utils.deprecation import MiddlewareMixin  # type: ignore[import-untyped]
-from django.utils.functional import SimpleLazyObject  # type: ignore[import-untyped]
-from django.utils.http import url_has_allowed_host_and_scheme  # type: ignore[import-untyped]
+from django.http import HttpResponse
+from django.shortcuts import resolve_url
+from django.urls import reverse
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from mergepoint.identity import Identity, of
 
@@ -132,7 +132,7 @@ def user_of(request: Any, identity: Identity) -> Any:
     Raises PermissionDenied for somebody the site knows and Django has made inactive: sent to the
     login page they would come back for ever.
     """
-    from django.contrib.auth.models import AnonymousUser  # type: ignore[import-untyped]
+    from django.contrib.auth.models import AnonymousUser
 
     if not hasattr(request, "_cached_user"):  # where Django's own functions look as well
         user = AnonymousUser()

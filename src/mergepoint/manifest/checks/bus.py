@@ -77,6 +77,10 @@ def _tasks(site: Site, draft: Draft, report: Report, machine: Machine) -> None:
             if key in app.written and app.table.tasks is None and app.sound("tasks"):
                 fix = 'add tasks = "module", or remove it'
                 report.add(("apps", app.name, key), "means nothing without tasks", fix=fix)
+        for key in ("celery_processes", "celery_concurrency"):
+            if key in app.written and app.table.celery is None and app.sound("celery"):
+                fix = 'add celery = "module:app", or remove it'
+                report.add(("apps", app.name, key), "means nothing without celery", fix=fix)
 
 
 def _subscription(site: Site, given: Subscription, path: KeyPath, report: Report) -> None:

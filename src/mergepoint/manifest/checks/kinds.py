@@ -51,7 +51,12 @@ RUN = PASSED_ON | {
     "venv",
     "watch",
 }
-TASKS = frozenset({"task_processes", "task_queues", "task_threads", "tasks"})
+TASKS = frozenset(
+    {
+        "celery", "celery_concurrency", "celery_processes",
+        "task_processes", "task_queues", "task_threads", "tasks",
+    }
+)  # fmt: skip
 """What concerns the processes that run an app's tasks."""
 PYTHON = RUN | TASKS | {"python", "server"}
 KEYS: dict[Kind, frozenset[str]] = {

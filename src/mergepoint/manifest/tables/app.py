@@ -276,6 +276,17 @@ class AppTable(Table):
         Field(max_length=64),
     ] = key("Queues they work on; [] is every queue the declared tasks name.", [])
 
+    celery: Target | None = key(
+        'Celery application, "module:attribute": its workers run under the supervisor.',
+        stands_for="no Celery workers",
+    )
+    celery_processes: Annotated[int, Field(ge=1, le=PROCESSES_MAX)] = key(
+        "Celery workers of it.", 1
+    )
+    celery_concurrency: Annotated[int, Field(ge=1, le=1024)] = key(
+        "Tasks one Celery worker runs at a time.", 2
+    )
+
     compress: bool = key("Compress answers that the app left plain.", True)
     cache_control: Annotated[str, AfterValidator(_cache_control)] = key(
         "Cache-Control of static files.", "public, max-age=60"
