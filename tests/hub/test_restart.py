@@ -15,19 +15,23 @@ from .bus import PATIENCE_S, QUEUE, connected, drain, message, put, run, take, u
 from .hub_process import HubProcess
 
 
-def test_a_job_in_hand_survives_a_restart_of_the_hub(hub: HubProcess) -> None:
-    """The worker goes on and completes it; nobody else gets it meanwhile."""
+def test_a_job_in_hand_survives_a_restart_of_the_hub(make_hub: Callable[..., HubProcess]) -> None:
+    """The worker takes it up again, without extending it; when it dies then, another gets it."""
+    hub = make_hub(Limits(heartbeat_s=0.5, reconnect_s_max=0.1), orphan_s=2.0).start()
 
     async def scenario() -> None:
-        async with connected(hub) as worker, connected(hub) as other:
-            await put(worker, "a")
-            leases = await take(worker)
+        worker = hub.engine()
+        await worker.open(lambda _state, _reason: None)
+        async with connected(hub) as other:
+            await put(worker, "a", "b")
+            kept, finished = await take(worker, 2)
             hub.kill()
             await asyncio.to_thread(hub.start)
-            assert await take(other, wait_s=0.3) == []
-            assert await worker.extend(leases, 60.0) == []
-            assert await worker.ack(leases) == []
-            assert await drain(other) == []
+            assert await take(other, wait_s=3.0) == []
+            assert await worker.ack([finished]) == []
+            worker.vanish()
+            (again,) = await take(other)
+            assert (again.message.id, again.attempt) == (kept.message.id, 2)
 
     run(scenario())
 

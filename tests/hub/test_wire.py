@@ -265,6 +265,31 @@ def test_a_slow_listener_of_this_client_is_told_what_it_missed(hub: HubProcess) 
     run(scenario())
 
 
+def test_what_the_hub_dropped_for_a_client_that_read_nothing_is_a_gap(
+    make_hub: Callable[..., HubProcess],
+) -> None:
+    hub = make_hub(Limits(heartbeat_s=20.0, buffer_messages_max=100)).start()
+
+    async def scenario() -> None:
+        async with connected(hub) as slow, connected(hub) as engine:
+            items = aiter(await slow.subscribe("flood"))
+            transport = slow.link._wire._transport  # type: ignore[union-attr]
+            transport.pause_reading()  # type: ignore[union-attr]
+            for number in range(2000):
+                await engine.publish("flood", message(f"{number}", b"x" * 5000))
+            transport.resume_reading()  # type: ignore[union-attr]
+            total, gaps = 0, 0
+            while total < 2000:
+                item = await asyncio.wait_for(anext(items), PATIENCE_S)
+                total += item.lost if isinstance(item, Gap) else 1
+                gaps += isinstance(item, Gap)
+                if not isinstance(item, Gap):
+                    assert item.id == f"{total - 1}"
+            assert gaps
+
+    run(scenario())
+
+
 def test_a_thousand_connections_are_served(hub: HubProcess) -> None:
     async def scenario() -> None:
         raws = [await Raw.to(hub) for _ in range(1000)]
