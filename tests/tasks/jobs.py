@@ -147,6 +147,17 @@ def effect(path: str, ctx: Context) -> None:
         os.kill(os.getpid(), 9)
 
 
+@tasks.task(name="booked", key="key")
+def booked(path: str, key: str, n: int, ctx: Context) -> None:
+    """Write a row and its mark in one commit, now and then slowly."""
+    database = sqlite3.connect(path, timeout=30)
+    with database, ctx.once("row", database) as first:
+        if first:
+            database.execute("INSERT INTO effects VALUES (?, ?, ?)", (ctx.id, key, n))
+    database.close()
+    time.sleep(0.005 if n % 10 else 0.1)
+
+
 @tasks.task(name="marked")
 def marked(ctx: Context) -> str:
     with ctx.once("mail") as first:

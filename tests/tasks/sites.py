@@ -76,9 +76,14 @@ class TaskSite:
             "limits": asdict(LIMITS),
         }
         told = {"MERGEPOINT_HUB": json.dumps(document), "MERGEPOINT_HUB_IS_QUEUE": "1"}
-        argv = [sys.executable, "-m", "mergepoint.assembly.hub"]
-        self.hub = Started("hub", argv, told, directory / "hub.log")
+        self._hub_told = told
+        self.start_hub()
         self.home = Site(document_of(json.dumps(self._bus("asker/0"))), SystemClock())
+
+    def start_hub(self) -> None:
+        """Start the hub, anew after it was killed."""
+        argv = [sys.executable, "-m", "mergepoint.assembly.hub"]
+        self.hub = Started("hub", argv, self._hub_told, self.directory / "hub.log")
 
     def runner(self, **config: Any) -> Started:
         self._count += 1
