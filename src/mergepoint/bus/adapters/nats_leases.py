@@ -79,9 +79,10 @@ class Leases:
         self._touch_soon.set()
 
     async def let_go(self, held: Held) -> None:
-        """Take the record of a delivery off again that was not ours to take."""
+        """Take back what was written for a delivery that is too old; it is no attempt."""
         self._held.pop(held.lease.token, None)
-        await self.fence.remove(held.revision)
+        record = replace(held.record, stage=Stage.BACK, free=held.record.free + 1)
+        await self.fence.write(held.fence, record, held.revision)
 
     async def ack(self, leases: Sequence[Lease]) -> list[Lease]:
         """Finish these; return those that were lost."""

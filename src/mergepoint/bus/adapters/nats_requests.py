@@ -15,36 +15,29 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as Raw
 from nats.errors import NoRespondersError
 
+from mergepoint.bus.adapters.answers import check_answer, failure
 from mergepoint.bus.adapters.nats_link import Link
 from mergepoint.bus.adapters.nats_wire import decode, encode
 from mergepoint.bus.contract import Handler, Limits
 from mergepoint.bus.errors import (
     BusLost,
-    MessageTooLarge,
     NoSuchAddress,
     RemoteError,
     RequestTimeout,
     Unavailable,
 )
-from mergepoint.core.errors import MergepointError
 from mergepoint.wire.envelope import Message
 
 GROUP = "mp"
 OUTCOME, CODE, WORDS = "mp-outcome", "mp-code", "mp-words"
 FAILED, BUSY = "failed", "busy"
-WORDS_CHARACTERS_MAX = 2_000
 ROOM_S = 0.5
 """How long who was refused by one server waits for another one to say that it has room."""
 
 
-def failure(error: BaseException) -> dict[str, str]:
-    """Return what whoever asked is told of a handler's failure: code and words, no traceback."""
-    code, words = "error", f"{type(error).__name__}: {error}"
-    if isinstance(error, RemoteError):
-        code, words = error.remote_code, error.message
-    elif isinstance(error, MergepointError):
-        code, words = error.code, error.message
-    return {OUTCOME: FAILED, CODE: code, WORDS: _encoded(words[:WORDS_CHARACTERS_MAX])}
+def _failed(error: BaseException) -> dict[str, str]:
+    code, words = failure(error)
+    return {OUTCOME: FAILED, CODE: code, WORDS: _encoded(words)}
 
 
 class Serving:
@@ -108,9 +101,9 @@ class Serving:
         request = decode(message.headers, message.data, message.subject, 0)
         try:
             answer = await self._handler(request)
-            self._requests.check(answer)
+            check_answer(answer, self._requests.limits.message_bytes_max)
         except Exception as error:  # a handler's failure belongs to whoever asked
-            await self._requests.answer(message.reply, b"", failure(error))
+            await self._requests.answer(message.reply, b"", _failed(error))
         else:
             await self._requests.answer(message.reply, answer.data, encode(answer))
 
@@ -122,12 +115,6 @@ class Requests:
         self.link = link
         self.limits = limits
         self._servings: list[Serving] = []
-
-    def check(self, answer: Message) -> None:
-        """Raise `MessageTooLarge` for an answer that no message may be."""
-        size, most = len(answer.data), self.limits.message_bytes_max
-        if size > most:
-            raise MessageTooLarge(f"an answer of {size} bytes; a message may have {most}")
 
     async def attach(self, client: Client) -> None:
         """Serve again on a new connection."""
