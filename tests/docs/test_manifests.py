@@ -109,6 +109,8 @@ def furnish_app(app: App) -> None:
         for target in targets:
             module, _, name = target.partition(":")
             write(app.directory / f"{module.replace('.', '/')}.py", f"{name} = print\n")
+        if app.tasks is not None:
+            write(app.directory / f"{app.tasks.module.replace('.', '/')}.py", "")
         if not app.python.exists():
             app.python.parent.mkdir(parents=True, exist_ok=True)
             app.python.symlink_to(sys.executable)
