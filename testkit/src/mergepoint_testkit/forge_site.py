@@ -52,12 +52,16 @@ def manifest(place: Path, changes: Mapping[str, str]) -> str:
 def running_forge(
     checkout: Path, changes: Mapping[str, str] | None = None
 ) -> Iterator[RunningSite]:
-    """Run the forge until the block ends; raise `SiteFailed` when an app does not get ready."""
+    """Run the forge until the block ends; raise `SiteFailed` when an app does not get ready.
+
+    Ready are also the processes beside the apps: hub, gateway, and those that run tasks.
+    """
     place = lay_out(checkout)
     told = {"MERGEPOINT_EDGE_BINARY": str(edge_binary())}
 
     def all_ready(status: dict[str, Any]) -> bool:
-        return all(app["state"] in {"ready", "external"} for app in status["apps"].values())
+        parts = [*status["apps"].values(), *status.get("services", {}).values()]
+        return all(part["state"] in {"ready", "external"} for part in parts)
 
     with running_site(place, manifest(place, changes or {}), environment=told) as site:
         site.wait("every app ready", all_ready)

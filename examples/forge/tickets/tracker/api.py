@@ -9,7 +9,8 @@ from __future__ import annotations
 from flask import Blueprint, jsonify, request, url_for
 from werkzeug.wrappers import Response
 
-from tracker import queries
+from mergepoint.identity import of
+from tracker import notifying, queries
 from tracker.models import Ticket
 from tracker.queries import PAGE_TICKETS, Filter
 from tracker.times import moment
@@ -46,6 +47,13 @@ def recent() -> Response:
         open_ = queries.counts(db)["open"]
         items = [_item(ticket, "") for ticket in found[:RECENT]]
     return jsonify(items=items, summary=f"{open_} open", new=url_for("pages.new"))
+
+
+@api.get("/unread")
+def unread() -> Response:
+    """Return how many notifications whoever asks has not read."""
+    with database().read() as db:
+        return jsonify(unread=notifying.unread(db, of(request).user))
 
 
 def _item(ticket: Ticket, snippet: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ Rule:   works at any mount; every address comes from url_for.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from pathlib import Path
 
 from flask import (
@@ -24,7 +25,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from mergepoint.identity import of
-from tracker import api, people, prose, views
+from tracker import api, notices, people, prose, views
 from tracker.database import Database
 from tracker.settings import Settings, read_shell, secret_key
 from tracker.times import day, moment
@@ -66,13 +67,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["shell"] = shell = read_shell(settings.shell, "tickets")
     app.jinja_env.globals.update(shell=shell, csrf_token=csrf_token)
     app.context_processor(lambda: people.context(shell))
-    app.jinja_env.filters.update(prose=prose.render, day=day, moment=moment)
+    wiki = next((entry["named"] for entry in shell["apps"] if entry["name"] == "wiki"), "")
+    app.jinja_env.filters.update(prose=partial(prose.render, wiki=wiki), day=day, moment=moment)
+    app.extensions["settings"] = settings
     app.extensions["tickets"] = database = Database(settings.database)
     database.create()
     app.before_request(refuse_forged_forms)
     app.after_request(add_security_headers)
     app.register_error_handler(Exception, explain)
     app.register_blueprint(views.pages)
+    app.register_blueprint(notices.notices)
     app.register_blueprint(api.api)
     return app
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from tracker.forms import CommentForm, TicketForm
 from tracker.models import Comment, Label, Ticket
 from tracker.people import Author
+from tracker.telling import tell
 
 
 class Outdated(Exception):
@@ -41,6 +42,7 @@ def create(session: Session, form: TicketForm, by: Author) -> Ticket:
     )
     session.add(ticket)
     session.flush()
+    tell("created", ticket, by, form.body)
     return ticket
 
 
@@ -55,6 +57,7 @@ def edit(session: Session, ticket: Ticket, form: TicketForm, by: Author) -> None
     ticket.updated_at = now()
     if told:
         ticket.comments.append(_said(by, told, kind="event"))
+        tell("changed", ticket, by, told)
 
 
 def comment(session: Session, ticket: Ticket, form: CommentForm, by: Author) -> None:
@@ -62,12 +65,15 @@ def comment(session: Session, ticket: Ticket, form: CommentForm, by: Author) -> 
     if form.body:
         ticket.comments.append(_said(by, form.body))
     state = {"close": "closed", "reopen": "open"}.get(form.then, ticket.state)
-    if state != ticket.state:
+    turned = state != ticket.state
+    if turned:
         ticket.state = state
         told = "closed this" if state == "closed" else "reopened this"
         ticket.comments.append(_said(by, told, kind="event"))
     ticket.updated_at = now()
     session.flush()
+    if form.body or turned:
+        tell("commented" if form.body else "changed", ticket, by, form.body or told)
 
 
 def _said(by: Author, words: str, kind: str = "comment") -> Comment:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
+from mergepoint.tasks import outbox
 from tracker.models import Model
 
 BUSY_TIMEOUT_S = 5.0
@@ -56,6 +57,8 @@ class Database:
         )
         event.listen(self.engine, "connect", _prepare_connection)
         event.listen(self.engine, "begin", _begin)
+        # From here on, a task that is asked for within a transaction exists if that commits.
+        outbox.watch(self.engine)
         self._writing = self.engine.execution_options(forge_write=True)
 
     def create(self) -> None:
@@ -64,7 +67,7 @@ class Database:
         with self._writing.begin() as connection:
             Model.metadata.create_all(connection)
             _add_columns(connection)
-            for statement in SEARCH_SCHEMA:
+            for statement in (*SEARCH_SCHEMA, *outbox.ddl("sqlite")):
                 connection.execute(text(statement))
 
     @contextmanager

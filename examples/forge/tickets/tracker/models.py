@@ -16,6 +16,7 @@ BODY_CHARS_MAX = 20_000
 COMMENT_CHARS_MAX = 10_000
 HANDLE_CHARS_MAX = 64
 NAME_CHARS_MAX = 100
+EMAIL_CHARS_MAX = 254
 
 
 class Model(DeclarativeBase):
@@ -98,3 +99,56 @@ class Comment(Written, Model):
     created_at: Mapped[datetime]
 
     ticket: Mapped[Ticket] = relationship(back_populates="comments")
+
+
+class Notification(Model):
+    """Something one person is told about a ticket; `read_at` is empty until they have read it.
+
+    `email` is where it was mailed to when it was written, empty for nowhere.
+    """
+
+    __tablename__ = "notifications"
+    __table_args__ = (Index("notifications_by_user", "user", "read_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX))
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    by: Mapped[str] = mapped_column(String(NAME_CHARS_MAX))
+    said: Mapped[str] = mapped_column(String(40))
+    words: Mapped[str] = mapped_column(default="")
+    email: Mapped[str] = mapped_column(String(EMAIL_CHARS_MAX), default="")
+    created_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+
+    ticket: Mapped[Ticket] = relationship(lazy="joined")
+
+
+class Mailbox(Model):
+    """Where somebody wants their notifications mailed to, as the site proved it is theirs."""
+
+    __tablename__ = "mailboxes"
+
+    user: Mapped[str] = mapped_column(String(HANDLE_CHARS_MAX), primary_key=True)
+    email: Mapped[str] = mapped_column(String(EMAIL_CHARS_MAX))
+
+
+class WikiPage(Model):
+    """What the wiki told of a page of its own; `number` is the version it told of."""
+
+    __tablename__ = "wiki_pages"
+
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    number: Mapped[int]
+    path: Mapped[str]
+
+
+class Mention(Model):
+    """A page of the wiki names a ticket, which need not exist yet."""
+
+    __tablename__ = "mentions"
+
+    slug: Mapped[str] = mapped_column(
+        ForeignKey("wiki_pages.slug", ondelete="CASCADE"), primary_key=True
+    )
+    ticket_id: Mapped[int] = mapped_column(primary_key=True, index=True)

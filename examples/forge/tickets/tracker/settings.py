@@ -11,20 +11,36 @@ import json
 import os
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 FORGE = Path(__file__).resolve().parents[2]
 SECRET_BYTES = 32
+SITE_URL = "http://127.0.0.1:8000"
+MAIL_FROM = "Orchard Forge <forge@localhost>"
+IN_SITE = "MERGEPOINT_BUS" in os.environ
+"""Whether a site runs this app, and there is somebody to tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`data` is a directory of this app alone; `shell` holds the menu, templates and assets."""
+    """`data` is a directory of this app alone; `shell` holds the menu, templates and assets.
+
+    `site_url` and `mount` make the links in mails; without `smtp_url` mails are kept in `mails`.
+    """
 
     data: Path
     shell: Path
+    site_url: str = SITE_URL
+    mount: str = "/tickets/"
+    smtp_url: str = field(default="", repr=False)
+    mail_from: str = MAIL_FROM
+
+    @property
+    def mails(self) -> Path:
+        """Where mails are kept that no server was named for."""
+        return self.data / "mails"
 
     @property
     def database(self) -> Path:
@@ -33,10 +49,18 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read ``FORGE_DATA`` and ``FORGE_SHELL``; both default to the directory of the example."""
-        data = Path(os.environ.get("FORGE_DATA", FORGE / ".mergepoint" / "forge"))
-        shell = Path(os.environ.get("FORGE_SHELL", FORGE / "shell"))
-        return cls(data=data.resolve() / "tickets", shell=shell.resolve())
+        """Read ``FORGE_*``; a site tells its apps where it is in ``MERGEPOINT_URL``."""
+        told = os.environ
+        data = Path(told.get("FORGE_DATA", FORGE / ".mergepoint" / "forge")).resolve()
+        shell = Path(told.get("FORGE_SHELL", FORGE / "shell")).resolve()
+        return cls(
+            data=data / "tickets",
+            shell=shell,
+            site_url=told.get("FORGE_SITE_URL", told.get("MERGEPOINT_URL", SITE_URL)).rstrip("/"),
+            mount=read_shell(shell, "tickets")["current"]["path"],
+            smtp_url=told.get("FORGE_SMTP", ""),
+            mail_from=told.get("FORGE_MAIL_FROM", MAIL_FROM),
+        )
 
 
 def secret_key(data: Path) -> bytes:

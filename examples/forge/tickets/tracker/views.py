@@ -21,8 +21,8 @@ from flask import (
 from sqlalchemy.orm import Session, selectinload
 from werkzeug.wrappers import Response
 
-from mergepoint.identity import requires
-from tracker import changes, forms, queries
+from mergepoint.identity import of, requires
+from tracker import changes, forms, mentioning, notifying, queries
 from tracker.database import Database
 from tracker.models import HANDLE_CHARS_MAX, TITLE_CHARS_MAX, Ticket
 from tracker.people import EDIT, author
@@ -97,9 +97,16 @@ def create() -> Page:
 
 @pages.get("/<int:number>")
 def ticket(number: int) -> Page:
-    """Show a ticket and its thread."""
+    """Show a ticket and its thread; who was told of it has read that now."""
+    user = of(request).user
     with database().read() as db:
-        return _ticket_page(_get(db, number), forms.CommentForm())
+        found = _get(db, number)
+        news = bool(user) and notifying.unread(db, user) > 0
+        page = _ticket_page(db, found, forms.CommentForm())
+    if news and request.method == "GET":
+        with database().write() as db:
+            notifying.mark_read(db, user, number)
+    return page
 
 
 @pages.post("/<int:number>/comment")
@@ -110,7 +117,7 @@ def comment(number: int) -> Page:
         ticket = _get(db, number)
         form = forms.read_comment(request.form)
         if form.errors:
-            return _ticket_page(ticket, form), 422
+            return _ticket_page(db, ticket, form), 422
         changes.comment(db, ticket, form, author())
         last = ticket.comments[-1].id if ticket.comments else 0
     return redirect(url_for("pages.ticket", number=number, _anchor=f"c{last}"), 303)
@@ -180,8 +187,9 @@ def _form_page(
     )
 
 
-def _ticket_page(ticket: Ticket, form: forms.CommentForm) -> str:
-    return render_template("tracker/ticket.html", ticket=ticket, form=form)
+def _ticket_page(db: Session, ticket: Ticket, form: forms.CommentForm) -> str:
+    mentions = mentioning.pages_naming(db, ticket.id)
+    return render_template("tracker/ticket.html", ticket=ticket, form=form, mentions=mentions)
 
 
 def _pager(wanted: Filter, total: int) -> dict[str, Any]:

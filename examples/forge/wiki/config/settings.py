@@ -50,6 +50,10 @@ INSTALLED_APPS = [
 # In a site, people are those of the site. Alone, they are those of Django's own tables, made with
 # `manage.py createsuperuser`.
 IN_SITE = find_spec("mergepoint") is not None and find_spec("mergepoint.identity") is not None
+# Whether the site has a bus, and there is somebody to tell of changes.
+HAS_BUS = "MERGEPOINT_BUS" in os.environ
+# Where the wiki hangs, for links that are made outside of requests.
+MOUNT = os.environ.get("MERGEPOINT_MOUNT", "").rstrip("/") + "/"
 ADAPTER = ["mergepoint.identity.adapters.django.IdentityMiddleware"] if IN_SITE else []
 BACKEND = "mergepoint.identity.adapters.django.IdentityBackend"
 AUTHENTICATION_BACKENDS = [BACKEND if IN_SITE else "django.contrib.auth.backends.ModelBackend"]

@@ -1,4 +1,4 @@
-"""Markdown with [[links between pages]], turned into HTML that cannot harm.
+"""Markdown with [[links between pages]] and #42 for tickets, turned into HTML that cannot harm.
 
 Place:  [markup] -> writing, views
 Rule:   raw HTML is shown, never obeyed; what is left is cleaned once more.
@@ -19,6 +19,7 @@ from markdown_it.token import Token
 from pages.models import SLUG_CHARS_MAX
 
 LINK = re.compile(r"\[\[([^\[\]|\n]{1,160})(?:\|([^\[\]\n]{1,160}))?\]\]")
+TICKET = re.compile(r"#([1-9][0-9]{0,8})(?![\w-])")
 LINKS_MAX = 500
 ATTRIBUTES = {**nh3.ALLOWED_ATTRIBUTES, "ol": {"start"}}
 
@@ -30,16 +31,28 @@ def slug_of(title: str) -> str:
 
 def links(text: str) -> dict[str, str]:
     """Return the slugs of the pages that a text names, each with the title it uses."""
-    found = {token.meta["slug"]: token.meta["title"] for token in _page_links(_parse(text))}
+    found = {token.meta["slug"]: token.meta["title"] for token in _made(_parse(text), "slug")}
     return dict(list(found.items())[:LINKS_MAX])
 
 
+def tickets(text: str) -> list[int]:
+    """Return the numbers of tickets that a text names, in order; not those within code."""
+    numbers = [token.meta["ticket"] for token in _made(_parse(text), "ticket")]
+    return list(dict.fromkeys(numbers))[:LINKS_MAX]
+
+
 def render(
-    text: str, exists: Callable[[Collection[str]], set[str]], address: Callable[[str, bool], str]
+    text: str,
+    exists: Callable[[Collection[str]], set[str]],
+    address: Callable[[str, bool], str],
+    ticket_address: str,
 ) -> SafeString:
-    """Return safe HTML. `exists` filters slugs, `address(name, is_there)` makes links of them."""
+    """Return safe HTML. `exists` filters slugs, `address(name, is_there)` makes links of them.
+
+    `ticket_address` and a number are the address of a ticket.
+    """
     tokens = _parse(text)
-    named = list(_page_links(tokens))
+    named = list(_made(tokens, "slug"))
     there = exists({token.meta["slug"] for token in named}) if named else set()
     for token in named:
         known = token.meta["slug"] in there
@@ -48,6 +61,8 @@ def render(
         if not known:
             token.attrs["class"] = "wanted"
             token.attrs["title"] = "Not written yet"
+    for token in _made(tokens, "ticket"):
+        token.attrs["href"] = f"{ticket_address}{token.meta['ticket']}"
     html = _markdown.renderer.render(tokens, _markdown.options, {})
     return mark_safe(
         nh3.clean(
@@ -67,10 +82,11 @@ def _parse(text: str) -> list[Token]:
     return tokens
 
 
-def _page_links(tokens: list[Token]) -> Iterator[Token]:
+def _made(tokens: list[Token], kind: str) -> Iterator[Token]:
+    """Yield the links that one of our own rules made."""
     for token in tokens:
         for child in token.children or []:
-            if child.type == "link_open" and "slug" in child.meta:
+            if child.type == "link_open" and kind in child.meta:
                 yield child
 
 
@@ -90,5 +106,19 @@ def _page_link(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _ticket_link(state: StateInline, silent: bool) -> bool:
+    match = TICKET.match(state.src, state.pos, state.posMax)
+    before = state.src[state.pos - 1 : state.pos] if state.pos else ""
+    if match is None or before.isalnum() or state.linkLevel:
+        return False
+    if not silent:
+        state.push("link_open", "a", 1).meta = {"ticket": int(match.group(1))}
+        state.push("text", "", 0).content = match.group(0)
+        state.push("link_close", "a", -1)
+    state.pos = match.end()
+    return True
+
+
 _markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _markdown.inline.ruler.before("link", "page_link", _page_link)
+_markdown.inline.ruler.before("link", "ticket_link", _ticket_link)

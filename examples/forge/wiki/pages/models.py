@@ -82,6 +82,33 @@ class Link(models.Model):
         return f"{self.page} → {self.title}"
 
 
+class Ticket(models.Model):
+    """What the tickets told of one of theirs; of two events the larger `revision` is the truth."""
+
+    number = models.PositiveBigIntegerField(primary_key=True)
+    revision = models.PositiveIntegerField()
+    title = models.CharField(max_length=TITLE_CHARS_MAX)
+    is_open = models.BooleanField()
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.title}"
+
+
+class TicketLink(models.Model):
+    """A ticket names a page, which need not exist yet."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="links")
+    target = models.CharField(max_length=SLUG_CHARS_MAX, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["ticket", "target"], name="ticket_link_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.ticket_id} → {self.target}"
+
+
 class Attachment(models.Model):
     """A small file of a page, kept in the database so that it is saved with it."""
 

@@ -23,6 +23,8 @@ def read_shell() -> dict[str, Any]:
     for file in sorted((settings.SHELL / "static").iterdir()):
         digest.update(file.read_bytes())
     menu["current"] = next(app for app in menu["apps"] if app["name"] == "wiki")
+    named = {app["name"]: app.get("named", "") for app in menu["apps"]}
+    menu["tickets"] = named.get("tickets", "")
     menu["version"] = digest.hexdigest()[:10]
     return menu
 

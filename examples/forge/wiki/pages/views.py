@@ -15,9 +15,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods
 
-from pages import diffs, markup, people, queries, writing
+from pages import diffs, markup, people, queries, tickets, writing
 from pages.forms import AttachmentForm, PageForm
-from pages.models import Page, Revision
+from pages.models import TITLE_CHARS_MAX, Page, Revision
+from pages.shell import read_shell
 
 CHANGES_MAX = 50
 HISTORY_MAX = 200
@@ -26,7 +27,7 @@ HITS_MAX = 30
 
 def to_html(text: str) -> SafeString:
     """Render a page's text, with links to pages that exist and to forms for those that do not."""
-    return markup.render(text, queries.existing, _address)
+    return markup.render(text, queries.existing, _address, read_shell()["tickets"])
 
 
 @require_GET
@@ -51,6 +52,13 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         context = {"title": slug.replace("-", " ").capitalize(), "slug": slug}
         return render(request, "pages/missing.html", context, status=404)
     return show_page(request, found, AttachmentForm())
+
+
+@require_GET
+def named(request: HttpRequest) -> HttpResponse:
+    """Lead to the page of a title, for other apps: how an address is made of it is ours alone."""
+    slug = markup.slug_of(request.GET.get("title", "")[:TITLE_CHARS_MAX])
+    return redirect("page", slug=slug) if slug else redirect("pages")
 
 
 @require_http_methods(["GET", "POST"])
@@ -178,6 +186,7 @@ def show_page(
         "page": found,
         "html": to_html(found.body),
         "linking": queries.linking_to(found),
+        "tickets": tickets.naming(found),
         "attachments": found.attachments.defer("data"),
         "form": form,
     }

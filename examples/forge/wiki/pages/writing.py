@@ -14,6 +14,7 @@ from django.utils import timezone
 from pages import markup
 from pages.models import ATTACHMENTS_MAX, Attachment, Link, Page, Revision
 from pages.people import Author
+from pages.telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def save(slug: str, draft: Draft) -> Page:
         created_at=page.updated_at,
     )
     _keep_links(page)
+    tell(page)
     return page
 
 
