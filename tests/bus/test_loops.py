@@ -12,16 +12,9 @@ import threading
 
 import pytest
 
-import mergepoint
 from mergepoint.bus.contract import State
 from mergepoint.bus.errors import BusClosed, BusRefused
 from mergepoint.bus.loop import LoopThread
-
-
-@pytest.fixture
-def site():
-    with mergepoint.Site.testing() as made:
-        yield made
 
 
 def test_async_code_awaits_what_blocking_code_calls(site) -> None:

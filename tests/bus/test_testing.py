@@ -41,12 +41,6 @@ def test_a_site_for_tests_keeps(promise: Promise) -> None:
     keep(promise, TestingSource())
 
 
-@pytest.fixture
-def site():
-    with mergepoint.Site.testing() as made:
-        yield made
-
-
 def test_time_stands_until_it_is_moved(site) -> None:
     site.bus.publish("a", 1)
     before = site.clock.unix_s()

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mergepoint.bus.calls import Calls, named
 from mergepoint.bus.contract import Gap, Overflow
+from mergepoint.bus.errors import BusClosed
 from mergepoint.bus.loop import LoopThread
 from mergepoint.bus.received import Event
 from mergepoint.wire.envelope import Message
@@ -34,24 +35,24 @@ class Listening(Generic[Source, Item]):
         self._source = source
         self._told = told
         self._iterator: AsyncIterator[Source] = aiter(source)
-        self._coming: asyncio.Task[Source] | None = None
+        self._coming: asyncio.Task[Source | None] | None = None
         self._generation = loop.generation
 
     def __iter__(self) -> Iterator[Item]:
-        while (item := self._loop.wait(self._next)) is not None:
+        while (item := self._waited(None)) is not None:
             yield item
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        while (item := await self._loop.join(self._next)) is not None:
+        while (item := await self._joined(None)) is not None:
             yield item
 
     def receive(self, wait_s: float) -> Item | None:
         """Return the next one; None when none came in that time, or it was closed."""
-        return self._loop.wait(lambda: self._next(wait_s))
+        return self._waited(wait_s)
 
     async def areceive(self, wait_s: float) -> Item | None:
         """Return the next one; None when none came in that time, or it was closed."""
-        return await self._loop.join(lambda: self._next(wait_s))
+        return await self._joined(wait_s)
 
     def close(self) -> None:
         """End it; a second call does nothing."""
@@ -73,6 +74,22 @@ class Listening(Generic[Source, Item]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def _waited(self, wait_s: float | None) -> Item | None:
+        try:
+            return self._loop.wait(lambda: self._next(wait_s))
+        except BusClosed:
+            if self._loop.is_closed:  # closing the bus ends what listens, whenever that looks
+                return None
+            raise
+
+    async def _joined(self, wait_s: float | None) -> Item | None:
+        try:
+            return await self._loop.join(lambda: self._next(wait_s))
+        except BusClosed:
+            if self._loop.is_closed:
+                return None
+            raise
+
     async def _next(self, wait_s: float | None = None) -> Item | None:
         self._loop.check_generation(self._generation, "this subscription")
         # The wait is a task that outlives an impatient caller, so that nothing is lost with it.
@@ -82,18 +99,17 @@ class Listening(Generic[Source, Item]):
         if not self._coming.done():
             return None
         coming, self._coming = self._coming, None
-        try:
-            return self._told(coming.result())
-        except (StopAsyncIteration, asyncio.CancelledError):
-            return None
+        item = None if coming.cancelled() else coming.result()
+        return None if item is None else self._told(item)
 
     async def _close(self) -> None:
         if self._generation == self._loop.generation:
             await self._source.close()
 
 
-async def _first(iterator: AsyncIterator[Source]) -> Source:
-    return await anext(iterator)
+async def _first(iterator: AsyncIterator[Source]) -> Source | None:
+    """Return the next, None at the end: an end that nobody looks at is no failure of a task."""
+    return await anext(iterator, None)
 
 
 class Topic:

@@ -90,9 +90,9 @@ class LoopThread:
             raise BusClosed(f"{what} belongs to the parent process: make it after the fork")
 
     @property
-    def is_here(self) -> bool:
-        """Whether the caller runs on this loop."""
-        return self._loop is not None and _running_loop() is self._loop
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
     def close(self) -> None:
         """End the thread and what is left on it; a second call does nothing."""
