@@ -76,7 +76,7 @@ def test_a_killed_hub_is_back_at_once_and_nothing_acknowledged_is_lost(
     accepted = first.accepted + second.accepted
     site.until(lambda: set(accepted) <= set(mails(site)), "everything accepted is done")
     assert site.service("hub")["slots"][0]["restarts"] == 3
-    assert site.json("status")["apps"]["search"]["slots"][0]["restarts"] == 0
+    assert site.status()["apps"]["search"]["slots"][0]["restarts"] == 0
 
     # Who listened listens again, without doing anything for it.
     site.ask("POST", "/tickets/", {"title": "after"})
@@ -178,7 +178,7 @@ def test_a_bus_that_is_added_and_taken_away_comes_and_goes_with_a_reload(
     plain = whole.partition("[bus]")[0] + '[apps.wiki]\nwsgi = "wiki:app"\ndirectory = "wiki"\n'
     manifest.write_text(plain)
     site.run("reload")
-    site.until(lambda: site.json("status")["services"] == {}, "nothing of the bus is left")
+    site.until(lambda: site.status()["services"] == {}, "nothing of the bus is left")
     told = site.run("bus", "queues", code=2)
     assert "this site has no bus" in told
     assert "next: add [bus]" in told

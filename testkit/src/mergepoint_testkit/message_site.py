@@ -6,14 +6,18 @@ Rule:   nothing is reached into; waiting has one bound, and failing shows what t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mergepoint.manifest.rundir import run_dir_of
+from mergepoint.supervisor.client import connect
 from mergepoint_testkit.sites import RunningSite, running_site
 
 WAIT_S = 45.0
@@ -93,8 +97,20 @@ class MessageSite:
 
     def service(self, name: str) -> Json:
         """Return one of the services from ``status``."""
-        found: Json = self.json("status")["services"][name]
+        found: Json = self.status()["services"][name]
         return found
+
+    def status(self) -> Json:
+        """Return the status by the socket that the command asks, too: tests ask often."""
+        state_dir = self.directory / ".mergepoint"
+        run_dir = run_dir_of(state_dir, self.running.environment, os.geteuid())
+
+        async def talk() -> Json:
+            async with connect(run_dir) as client:
+                answer: Json = await client.ask("status")
+                return answer
+
+        return asyncio.run(talk())
 
     def pid(self, service: str) -> int:
         """Return the process id of a service's first ready slot, waiting for one."""
