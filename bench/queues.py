@@ -8,6 +8,7 @@ Rule:   the same jobs for everybody, counted by the marks they leave; each peer 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -148,6 +149,12 @@ def tools() -> Path:
 
 def broker(peer: Peer, stack: contextlib.ExitStack, directory: Path) -> str:
     """Start the engine of a peer and return its address."""
+    url = engine(peer, stack, directory)
+    return hub_beside(url, stack, directory) if peer.program == "mergepoint" else url
+
+
+def engine(peer: Peer, stack: contextlib.ExitStack, directory: Path) -> str:
+    """Start a server where the peer needs one."""
     if peer.broker == "redis":
         options = {"appendonly": "yes", "appendfsync": "everysec"}
         return stack.enter_context(running_redis(options)).url()
@@ -155,7 +162,29 @@ def broker(peer: Peer, stack: contextlib.ExitStack, directory: Path) -> str:
         return stack.enter_context(running_rabbitmq()).url()
     if peer.broker == "postgresql":
         return stack.enter_context(running_postgres()).create("bench")
-    return f"sqlite://{directory / 'queue.db'}" if peer.broker == "sqlite" else "hub"
+    return f"sqlite://{directory / 'queue.db'}" if peer.broker == "sqlite" else ""
+
+
+def hub_beside(url: str, stack: contextlib.ExitStack, directory: Path) -> str:
+    """Start the hub that a site would have, and return what it tells its processes."""
+    socket = directory / "hub.sock"
+    told = {"state_dir": str(directory / "hub"), "socket": str(socket), "site": "bench"}
+    (directory / "hub").mkdir()
+    environment = {
+        **os.environ,
+        "MERGEPOINT_HUB": json.dumps(told),
+        "MERGEPOINT_HUB_IS_QUEUE": "0" if url else "1",
+    }
+    log = stack.enter_context((directory / "hub.log").open("wb"))
+    hub = subprocess.Popen(
+        [sys.executable, "-m", "mergepoint.assembly.hub"], env=environment, stdout=log, stderr=log
+    )
+    stack.callback(hub.wait)
+    stack.callback(hub.terminate)
+    if not wait_for(socket.exists, BOOT_S_MAX):
+        raise RuntimeError((directory / "hub.log").read_text())
+    own = f"hub+unix://{socket}"
+    return json.dumps({"url": url or own, "hub": own, "site": "bench", "address": "bench/0"})
 
 
 def wait_for(done: Callable[[], bool], limit_s: float) -> bool:
