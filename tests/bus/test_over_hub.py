@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -170,6 +171,44 @@ def test_a_handler_that_blocks_its_own_loop_keeps_its_lease(hub: Hub) -> None:
         """,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_process_that_was_paused_too_long_cannot_finish_what_it_lost(hub: Hub) -> None:
+    text = """
+        import sys, mergepoint
+        from mergepoint.bus.errors import LeaseLost
+        site = mergepoint.connect()
+        try:
+            with site.bus.queue("mail").get(wait_s=20) as job:
+                print("taken", flush=True)
+                sys.stdin.readline()
+        except LeaseLost:
+            print("lost", flush=True)
+        site.close()
+    """
+    site = hub.site("other/0")
+    site.bus.queue("mail").put(1)
+    paused = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        env={**os.environ, "MERGEPOINT_BUS": hub.told()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert paused.stdout is not None
+    assert paused.stdout.readline() == "taken\n"
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        with site.bus.queue("mail").get(wait_s=PATIENCE_S) as job:
+            assert job.attempt == 2
+            paused.send_signal(signal.SIGCONT)
+            out, _ = paused.communicate("\n", timeout=PATIENCE_S)
+            assert out == "lost\n"
+    finally:
+        paused.kill()
+        paused.wait()
+    assert not site.bus.queue("mail").get()
+    site.close()
 
 
 def test_several_loops_share_one_connection(hub: Hub) -> None:
