@@ -284,7 +284,7 @@ def test_a_queue_that_somebody_removed_is_made_again(server: RabbitServer) -> No
 def test_many_messages_go_through_in_one_call(server: RabbitServer) -> None:
     async def go() -> None:
         queue = queue_name()
-        async with connected(server) as worker:
+        async with connected(server, call_s=60.0) as worker:
             await put(worker.engine, queue, *(b"%d" % number for number in range(2000)))
             leases = await worker.engine.take(
                 [queue], worker="w", limit=2000, lease_s=600, wait_s=PATIENCE_S

@@ -46,6 +46,13 @@ def translated(error: BaseException, where: str) -> BusError:
     told = f"rabbitmq at {where}: {text}"
     if isinstance(error, theirs.DeliveryError):
         return BusFull(f"{told}: the broker did not take it", next="mergepoint bus queues")
+    if isinstance(error, lower.InvalidFrameError) and "Connection.Close" in text:
+        # aiormq keeps the broker's reason to itself; at this stage there is one thing to refuse.
+        return BusRefused(
+            f"rabbitmq at {where} refused the virtual host of the url: there is none of that name,"
+            " the user may not use it, or it takes no more connections",
+            next=NEXT[lower.ConnectionNotAllowed],
+        )
     if isinstance(error, REFUSED):
         return BusRefused(told, next=NEXT.get(type(error), "check [bus] url"))
     return BusLost(told)
