@@ -44,6 +44,28 @@ def test_a_key_keeps_its_order_though_transactions_commit_against_their_numbers(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    ["{}", "[]", '{"specversion":"1.0","id":7,"source":"s","type":"t"}', HEAD % ""],
+    ids=["empty", "list", "number", "no id"],
+)
+def test_a_row_nobody_could_read_is_refused_where_it_is_put(
+    database: Make, attributes: str
+) -> None:
+    url = database()
+
+    async def scene() -> None:
+        async with engine_on(url) as engine:
+            with psycopg.connect(url) as connection:
+                with pytest.raises(psycopg.errors.CheckViolation):
+                    connection.execute(PUT_ONE, ("bad", attributes))
+                connection.rollback()
+                connection.execute(PUT_ONE, ("good", HEAD % "good"))
+            assert [lease.message.id for lease in await take(engine)] == ["good"]
+
+    asyncio.run(scene())
+
+
 def test_events_forgotten_before_they_were_read_are_counted(database: Make) -> None:
     url = database()
 

@@ -24,6 +24,7 @@ BY_STATE: dict[str, tuple[type[BusError], str]] = {
     "42501": (BusRefused, "grant the role what docs/reference/postgresql.md lists"),
     "42883": (BusRefused, "the schema mergepoint is of another version; connect as its owner"),
     "42P01": (BusRefused, "the schema mergepoint is of another version; connect as its owner"),
+    "23514": (BusRefused, "attributes must be those of CloudEvents 1.0"),
     "25006": (BusRefused, "this server is read-only: connect to the primary"),
     "57014": (BusLost, "the server took longer than call_s"),
     "40001": (BusLost, "nothing happened; ask again"),

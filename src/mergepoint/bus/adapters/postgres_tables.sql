@@ -3,6 +3,18 @@
 
 CREATE TABLE mergepoint.about (version integer NOT NULL, at float8 NOT NULL);
 
+-- CloudEvents 1.0, section 3.1.1: four attributes must be texts. Apps in any language may put rows,
+-- and one that nobody can read is refused at its door, not by whoever takes it.
+CREATE FUNCTION mergepoint.is_envelope(p_attributes json) RETURNS boolean LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT coalesce(p_attributes ->> 'specversion' = '1.0', false)
+        AND coalesce(json_typeof(p_attributes -> 'id') = 'string', false)
+        AND coalesce(json_typeof(p_attributes -> 'source') = 'string', false)
+        AND coalesce(json_typeof(p_attributes -> 'type') = 'string', false)
+        AND p_attributes ->> 'id' <> '' AND p_attributes ->> 'source' <> ''
+        AND p_attributes ->> 'type' <> ''
+$$;
+
 CREATE SEQUENCE mergepoint.place;
 CREATE SEQUENCE mergepoint.token;
 CREATE SEQUENCE mergepoint.process_number AS integer CYCLE;
@@ -25,7 +37,7 @@ CREATE TABLE mergepoint.message (
     worker text NOT NULL DEFAULT '',
     reason text NOT NULL DEFAULT '',
     at float8 NOT NULL,
-    attributes json NOT NULL,
+    attributes json NOT NULL CHECK (mergepoint.is_envelope(attributes)),
     data bytea NOT NULL
 ) WITH (
     fillfactor = 70,
