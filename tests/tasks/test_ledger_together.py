@@ -299,3 +299,20 @@ def test_due_says_when_to_ask_again() -> None:
         assert (await desk.ledger.due()).next_at == at
 
     tell(story)
+
+
+def test_what_is_freed_by_its_chain_still_waits_for_its_key() -> None:
+    async def story(desk: Desk) -> None:
+        first, before = desk.spec(), desk.spec(key="k")
+        after = desk.spec(key="k", after=(first.id,))
+        await desk.add(first, before, after)
+        await desk.take("t1")
+        await desk.end(first.id, Ending.COMPLETED)
+        assert await desk.state(after.id) == "held"
+
+        await desk.take("t2")
+        await desk.end(before.id, Ending.COMPLETED, token="t2")
+
+        assert [release.id for release in desk.queue] == [after.id]
+
+    tell(story)

@@ -234,3 +234,20 @@ def test_where_nothing_reads_cron_lines_the_ledger_decides_the_same(tmp_path: Pa
     asyncio.run(story())
     assert len(ticks_in(path)) == 20
     assert ticks_in(path) == ticks_in(tmp_path / "alone.db")
+
+
+def test_a_tick_is_claimed_from_the_last_one_alone() -> None:
+    async def story() -> None:
+        clock = HandClock()
+        ledger = LocalLedger(":memory:", clock)
+        schedule = Schedule(name="s", task="t", every_s=60)
+        (row,) = await ledger.schedule([schedule], "app")
+        one, two = islice(every(60)(row.last_tick), 2)
+        assert (await ledger.fire("s", row.last_tick, one, spec_of(schedule, one))).placed
+
+        # Whoever has not seen that must not claim the next, or a tick between would be lost.
+        late = await ledger.fire("s", row.last_tick, two, spec_of(schedule, two))
+        assert late.placed == ()
+        assert (await ledger.fire("s", one, two, spec_of(schedule, two))).placed
+
+    asyncio.run(story())

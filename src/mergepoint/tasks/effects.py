@@ -25,17 +25,11 @@ def mark_in(connection: Any, task: str, key: str) -> bool:
     if len(key) > EFFECT_CHARACTERS_MAX:
         raise NotCapable(f"an effect of {len(key)} characters; {EFFECT_CHARACTERS_MAX} at most")
     module = type(connection).__module__.partition(".")[0]
-    if hasattr(connection, "connection") and module == "sqlalchemy":
-        found = connection.connection
-        # A Session has a method of that name, a Connection an attribute.
-        connection = (found() if callable(found) else connection).connection.driver_connection
-        module = type(connection).__module__.partition(".")[0]
+    if module == "sqlalchemy" and hasattr(connection, "connection"):
+        return _mark_through(connection, task, key)
     sign = {"sqlite3": "?", "psycopg": "%s", "psycopg2": "%s"}.get(module)
-    if sign is None:
-        raise NotCapable(
-            f"once() knows no connections of {module}",
-            next="pass one of sqlite3, psycopg or SQLAlchemy over these",
-        )
+    if sign is None or type(connection).__name__.startswith("Async"):
+        raise _unknown(f"{module}.{type(connection).__name__}")
     cursor = connection.cursor()
     try:
         cursor.execute(TABLE)
@@ -43,3 +37,24 @@ def mark_in(connection: Any, task: str, key: str) -> bool:
         return bool(cursor.rowcount == 1)
     finally:
         cursor.close()
+
+
+def _mark_through(connection: Any, task: str, key: str) -> bool:
+    """Mark through SQLAlchemy: it commits only what it has seen beginning."""
+    found = connection.connection
+    # A Session has a method of that name, a Connection an attribute.
+    own = found() if callable(found) else connection
+    name = getattr(getattr(own, "dialect", None), "name", "this")
+    sign = {"sqlite": "?", "postgresql": "%s"}.get(name)
+    if sign is None or not hasattr(own, "exec_driver_sql"):
+        raise _unknown(f"sqlalchemy for {name}")
+    own.exec_driver_sql(TABLE)
+    return bool(own.exec_driver_sql(_INSERT.format(sign), (task, key)).rowcount == 1)
+
+
+def _unknown(what: str) -> NotCapable:
+    return NotCapable(
+        f"once() knows no connections of {what}",
+        next="pass one of sqlite3, psycopg, or SQLAlchemy over these; of AsyncSession its"
+        " sync_session, inside run_sync",
+    )
