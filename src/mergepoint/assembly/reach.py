@@ -48,6 +48,8 @@ class Reach:
         self.engine = engine
         self.clock = clock
         self.codec = codec
+        self.subscriptions: tuple[str, ...] = ()
+        """Queues of the manifest's subscriptions: some engines cannot list what they have."""
         self._hub = hub
         self._address = address
         self.ledger: Ledger = HubLedger(hub.link, is_queue=engine is hub)
@@ -145,7 +147,9 @@ async def reach(site: Site) -> AsyncIterator[Reach]:
         if told["url"] != told["hub"]:
             engine = engine_of(told["url"], limits, clock, address=address)
             await engine.open(lambda _state, _reason: None)
-        yield Reach(engine, hub, address, clock, codec)
+        found = Reach(engine, hub, address, clock, codec)
+        found.subscriptions = tuple(entry.queue for entry in site.subscriptions)
+        yield found
     finally:
         if engine is not hub:
             await engine.close()

@@ -25,11 +25,17 @@ PAGES_MAX = 10_000
 async def by_queue(reach: Reach, queue: str, limit: int, after: str) -> list[Entry]:
     """Return dead letters of one queue, or of every queue that may have some."""
     demand(reach.engine.capabilities, "dead_letters")
-    names = [queue] if queue else [s.name for s in await reach.engine.queues() if s.dead != 0]
+    names = [queue] if queue else await _may_have_some(reach)
     found: list[Entry] = []
     for name in names:
         found += await reach.engine.dead(name, limit=limit, after=after)
     return found
+
+
+async def _may_have_some(reach: Reach) -> list[str]:
+    listed = {stats.name: stats.dead for stats in await reach.engine.queues()}
+    unlisted = [name for name in reach.subscriptions if name not in listed]
+    return sorted([*unlisted, *(name for name, dead in listed.items() if dead != 0)])
 
 
 async def find(reach: Reach, queue: str, id: str) -> Entry:  # noqa: A002 - what people call it

@@ -98,7 +98,7 @@ def queues() -> None:
         document({"queues": [queue_json(stats) for stats in found]})
         return
     if not found:
-        say("There is no queue yet.")
+        say("The engine knows of no queue; RabbitMQ's own tools list what it has.")
         return
     head = ("QUEUE", "READY", "DELAYED", "TAKEN", "DEAD", "OLDEST", "BYTES")
     show_table(head, (queue_row(stats) for stats in found))
