@@ -22,7 +22,6 @@ from mergepoint.core.clock import SystemClock
 from mergepoint.wire.envelope import Message
 
 PATIENCE_S = 40.0
-YOUNG_S = 2.0
 _numbers = itertools.count(1)
 
 
@@ -55,15 +54,6 @@ async def connected(server: RabbitServer, **limits: float) -> AsyncIterator[Watc
         yield watched
     finally:
         await watched.engine.close()
-
-
-async def settled(engine: RabbitmqEngine, queue: str) -> None:
-    """Make the queue, and let it grow older than what the broker takes to register it.
-
-    Nothing tells when that is: a 3.10 killed within about a second of a declaration forgets it.
-    """
-    await engine._queues.declare(queue)
-    await asyncio.sleep(YOUNG_S)
 
 
 def queue_name() -> str:

@@ -31,6 +31,7 @@ class RabbitmqSource(EngineSource):
     def make_engine(self, limits: Limits, address: str) -> Engine:
         url = f"{self.server.url()}?prefix={self.prefix}"
         engine = RabbitmqEngine(url, limits, self.clock, address=address)
+        engine._queues.young_s = 0.0  # nobody kills the broker here, and every test has new queues
         self._engines.append(engine)
         return engine
 

@@ -4,9 +4,9 @@ Place:  bus.doorway -> [adapters.rabbitmq.engine] -> link, queues, held, dead, t
 Rule:   what the broker cannot do is refused and left to the hub, never imitated unsafely.
 
 Queues are quorum queues, confirmed when they are on disk. A job that is held longer than the
-broker's `consumer_timeout` (30 minutes unless configured) is taken away by the broker. RabbitMQ
-3.10 writes down a new queue with a delay: killed within about a second of the first use of a
-queue's name it forgets that queue, and takes nothing into it until somebody deletes it.
+broker's `consumer_timeout` (30 minutes unless configured) is taken away by the broker. The first
+use of a queue's name takes two seconds: 3.10 writes down a new queue with a delay, and killed
+meanwhile it takes nothing into that queue until somebody deletes it.
 `?prefix=name.` in the URL keeps several sites in one virtual host apart.
 """
 

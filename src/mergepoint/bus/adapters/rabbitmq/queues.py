@@ -14,7 +14,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import PublishError
+from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
 from mergepoint.bus.adapters.rabbitmq import carried
 from mergepoint.bus.adapters.rabbitmq.held import Leases
@@ -26,6 +26,11 @@ DEAD_MESSAGES_MAX = 100_000
 """What a dead queue keeps, the newest; part of its declaration, so it is the same for all."""
 ALLOWANCE = 8
 """How large a part of a queue's free room is used before it is looked at again."""
+
+YOUNG_S = 2.0
+"""How long a queue that was just made is given before anything is put into it. RabbitMQ 3.10
+writes down a quorum queue within about a second after it confirmed it; a node that is killed
+before forgets the queue and what was confirmed in it."""
 
 
 @dataclass
@@ -43,6 +48,8 @@ class Queues:
         self._rooms: dict[str, Room] = {}
         self.named: set[str] = set()
         """Every queue this process ever named."""
+        self.young_s = YOUNG_S
+        self._declaring: dict[str, asyncio.Lock] = {}
         self.leases = Leases(link, self)
         self._returning: set[asyncio.Task[None]] = set()
         link.restored.append(self._restored)
@@ -59,9 +66,15 @@ class Queues:
         """Make the queue and its dead letters' once for each connection."""
         if queue in self._rooms:
             return
-        await self._link.control(lambda channel: self._declare(channel, queue))
-        self._rooms[queue] = Room()
-        self.named.add(queue)
+        async with self._declaring.setdefault(queue, asyncio.Lock()):
+            if queue in self._rooms:
+                return
+            new = not await self._exists(queue)
+            await self._link.control(lambda channel: self._declare(channel, queue))
+            if new:
+                await self._link.clock.sleep(self.young_s)
+            self._rooms[queue] = Room()
+            self.named.add(queue)
 
     async def put(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """Return when the broker confirmed every one."""
@@ -177,6 +190,16 @@ class Queues:
 
     async def _restored(self) -> None:
         self._rooms.clear()
+
+    async def _exists(self, queue: str) -> bool:
+        async def ask(channel: AbstractChannel) -> bool:
+            try:
+                await channel.declare_queue(self.name(queue), passive=True)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+
+        return await self._link.control(ask)
 
     async def _declare(self, channel: AbstractChannel, queue: str) -> None:
         await channel.declare_queue(
