@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ def forever() -> None:
     note("forever", f"{os.getpid()}")
     while True:
         pass
+
+
+@tasks.task(name="starts", runs_in="process", timeout_s=1, retries=0)
+def starts() -> None:
+    program = subprocess.Popen(["sleep", "600"])
+    note("starts", f"{program.pid}")
+    program.wait()
 
 
 @tasks.task(name="stubborn", timeout_s=0.5, retries=0)

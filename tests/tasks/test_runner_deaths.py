@@ -31,7 +31,7 @@ def test_a_task_whose_runner_is_killed_runs_again_elsewhere_within_a_second(
     assert took_s < 1.5
     assert handle.record().crashes == 1
     pid = int(site.lines("killed")[0].split()[0])
-    until(lambda: not Path(f"/proc/{pid}").exists(), "the killed runner's child is gone, too")
+    until(lambda: not is_running(pid), "the killed runner's child is gone, too")
 
 
 def test_a_runner_that_was_paused_beyond_its_lease_cannot_complete_what_it_lost(
@@ -91,7 +91,7 @@ def test_a_handler_that_runs_too_long_is_stopped(
     assert "timeout_s = 0.5" in record.error
     if task == "forever":
         pid = int(site.lines("forever")[0])
-        until(lambda: not Path(f"/proc/{pid}").exists(), "its process is gone")
+        until(lambda: not is_running(pid), "its process is gone")
     else:
         assert site.lines("patient.ended") == ["x"]
 
@@ -125,3 +125,20 @@ def test_a_process_is_replaced_after_so_many_jobs(site: TaskSite, asker: Asker) 
     pids = [asker.ask("hog", 1).result(wait_s=PATIENCE_S) for _ in range(6)]
 
     assert len(set(pids)) == 2
+
+
+def test_what_a_handler_has_started_is_killed_with_it(site: TaskSite, asker: Asker) -> None:
+    site.runner()
+    record = asker.ended(asker.ask("starts", timeout_s=1, retries=0, runs_in="process"))
+
+    assert record.state is TaskState.DEAD
+    pid = int(site.lines("starts")[0])
+    until(lambda: not is_running(pid), "the program it started is gone")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; nobody may have reaped it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

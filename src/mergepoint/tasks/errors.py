@@ -6,7 +6,7 @@ Rule:   standard library and core alone; losing a lease is `bus.errors.LeaseLost
 
 from __future__ import annotations
 
-from mergepoint.core.errors import MergepointError
+from mergepoint.core.errors import Exit, MergepointError
 
 
 class TaskError(MergepointError):
@@ -73,3 +73,4 @@ class RunnerRefused(TaskError):
     """The runner cannot start: its environment or a module of tasks is wrong."""
 
     code = "tasks.runner"
+    exit = Exit.CONFIG

@@ -122,7 +122,7 @@ class HereRunner:
         task = self._site.tasks.declared[job.records[0].spec.name]
         office = HereOffice(self._site, self._ledger, job.records[0].token)
         context: Context = context_of(job.records[0], office)
-        with continued(context.extensions):
+        with continued(context.extensions, app=self._site.tasks.app):
             if asyncio.iscoroutinefunction(task.function):
                 return await arun(task, job, task.codec, context)
             copied = contextvars.copy_context()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from mergepoint.core.errors import Exit, MergepointError
+from mergepoint.core.errors import MergepointError
 from mergepoint.tasks.home import Home
 from mergepoint.tasks.runner.config import CHILD_VARIABLE, READY_VARIABLE, Config, read
 from mergepoint.tasks.runner.log import Log
@@ -45,7 +45,7 @@ def main(connect: Callable[[], Home] = connected) -> int:
     except MergepointError as error:
         line = {"event": "tasks.refused", "error": error.message, "next": error.next}
         print(json.dumps(line), file=sys.stderr, flush=True)
-        return int(Exit.CONFIG)
+        return int(error.exit)
 
 
 def serve(config: Config, home: Home, ready: str = "") -> int:

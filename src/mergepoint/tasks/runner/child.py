@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -40,8 +39,9 @@ FAILED_EXIT = 78
 def main(config: Config, descriptor: int, parent: int) -> int:
     """Run until the runner closes its end."""
     _die_with(parent)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the runner decides who stops when
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The runner decides who stops when. No SIG_IGN: what a handler starts would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     link = socket.socket(fileno=descriptor)
     sys.path.insert(0, os.path.abspath(config.directory))  # noqa: PTH100 - no symlink is followed
     try:
@@ -70,6 +70,7 @@ class Child:
         self._link = link
         self._tasks = tasks
         self._registries = registries
+        self._app = config.app
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="task")
         self._contexts: dict[str, Context] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -141,7 +142,7 @@ class Child:
         self._write(done_frame(job.id, finishes))
 
     async def _call(self, task: Task[..., Any], job: Job, context: Context) -> list[Finish]:
-        with surroundings(context):
+        with continued(context.extensions, app=self._app):
             if asyncio.iscoroutinefunction(task.function):
                 return await arun(task, job, task.codec, context)
             import contextvars
@@ -175,13 +176,6 @@ class Child:
     def _write(self, frame: bytes) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the runner is gone
             self._loop.call_soon_threadsafe(self._out.write, frame)
-
-
-@contextlib.contextmanager
-def surroundings(context: Context) -> Iterator[None]:
-    """Let what the handler sends carry what its task was enqueued with."""
-    with continued(context.extensions):
-        yield
 
 
 def _told(job: Job, why: str) -> list[Finish]:

@@ -23,11 +23,13 @@ from mergepoint.tasks.runner.errands import Errands
 from mergepoint.tasks.runner.log import Log
 from mergepoint.tasks.runner.performing import Performance
 from mergepoint.tasks.runner.pool import Pool
-from mergepoint.tasks.runner.reporting import REPORT_S, Reporter
+from mergepoint.tasks.runner.reporting import Reporter
 
 TAKE_WAIT_S = 5.0
 LOST_PAUSE_S = 0.2
 """Between two calls to an engine that does not answer; it reconnects by itself."""
+RETURN_S = 10.0
+"""How long what is given back at a stop may take to be told to the ledger."""
 NOTES_PER_ROUND = 3
 """Signs of life within one lease."""
 
@@ -52,6 +54,7 @@ class Runner:
         self._performing: dict[str, Performance] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._failed: Exception | None = None
         self._names: frozenset[str] = frozenset()
         self.ready = asyncio.Event()
 
@@ -60,7 +63,11 @@ class Runner:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until stopped. Raises `RunnerRefused` when the tasks cannot be imported."""
+        """Work until stopped.
+
+        Raises `RunnerRefused` when the tasks cannot be imported, and what ended one of its loops
+        (after the drain): a runner that takes no more must not look alive.
+        """
         hello = await self._pool.open()
         self._names = frozenset(hello["tasks"])
         capacity = Capacity(self._config, hello["tasks"])
@@ -80,6 +87,8 @@ class Runner:
         await asyncio.gather(beating, return_exceptions=True)
         await self._pool.close()
         self._log.write("stopped")
+        if self._failed is not None:
+            raise self._failed
 
     async def _until_stopped(self, loops: Sequence[asyncio.Task[None]]) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
@@ -91,6 +100,7 @@ class Runner:
         for error in ended:
             if isinstance(error, Exception):
                 self._log.write("a loop ended", error=repr(error))
+                self._failed = error
 
     async def _take(self, queues: Sequence[str], capacity: Capacity) -> None:
         """Take as much as there is room for, for ever."""
@@ -194,7 +204,7 @@ class Runner:
         for performance in set(self._performing.values()):
             performance.give_back()
         if self._jobs:
-            await asyncio.wait(list(self._jobs), timeout=REPORT_S)
+            await asyncio.wait(list(self._jobs), timeout=RETURN_S)
 
     async def _asked(self, head: dict[str, Any]) -> dict[str, Any] | None:
         """Answer a child's handler."""

@@ -7,7 +7,9 @@ Rule:   every job ends in exactly one answer: its finishes, or `Died`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -110,7 +112,9 @@ class Worker:
         """End it at once; its jobs have died."""
         self.spoiled = self.spoiled or "killed"
         if self._process.returncode is None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                # With what its handlers have started: its session is its own.
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         """Return its exit code once it is gone."""
