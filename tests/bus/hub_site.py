@@ -19,17 +19,19 @@ LIMITS = Limits(heartbeat_s=0.5, reconnect_s_max=0.2, lease_s=2.0, call_s=4.0)
 class Hub:
     """`python -m mergepoint.bus.hub`; may be killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
         self.directory = directory
-        self.url = f"hub+unix://{directory / 'hub.sock'}"
+        self.limits = limits
+        self.socket = str(directory / "hub.sock")
+        self.url = f"hub+unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         reading, writing = os.pipe()
         told = {
             "state_dir": str(self.directory),
-            "socket": str(self.directory / "hub.sock"),
-            "limits": asdict(LIMITS),
+            "socket": self.socket,
+            "limits": asdict(self.limits),
         }
         environment = {
             **os.environ,
@@ -56,7 +58,7 @@ class Hub:
     def told(self, address: str = "app/0") -> str:
         """Return `MERGEPOINT_BUS` for a process of this site."""
         return json.dumps(
-            {"url": self.url, "hub": self.url, "address": address, "limits": asdict(LIMITS)}
+            {"url": self.url, "hub": self.url, "address": address, "limits": asdict(self.limits)}
         )
 
     def site(self, address: str = "app/0") -> Site:

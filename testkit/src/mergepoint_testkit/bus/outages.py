@@ -236,6 +236,22 @@ def _both(outage: Outage, behaviour: Callable[[Stand, Outage], Awaitable[None]])
 _declare()
 
 
+@promise("presence", proxied=True, **LIMITS)
+async def who_left_during_an_outage_is_told_gone(stand: Stand) -> None:
+    engine, address = await stand.connect_through(), stand.address("app") + "/0"
+    membership = await stand.soon(stand.first.join(address, {}))
+    reader = await stand.look(engine, stand.address("app"))
+    assert (await anext(reader)).change is Change.JOINED
+    await stand.proxy.refuse()
+    await stand.until(engine, State.LOST)
+    await stand.soon(membership.leave())
+    await stand.proxy.accept()
+    change = await anext(reader)
+    while change.change is not Change.LEFT:
+        change = await anext(reader)
+    assert change.member.address == address
+
+
 @promise("queues", proxied=True, **LIMITS)
 async def a_call_into_silence_is_lost_in_time(stand: Stand) -> None:
     engine = await stand.connect_through()
