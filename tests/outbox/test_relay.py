@@ -150,8 +150,10 @@ def test_a_row_that_was_put_and_not_deleted_is_not_put_twice(database: Path | st
             write(database, put("m1"))
             await bench.engine.put("mail", [put("m1")])  # as a relay that died had done
             write(database, put("m2"))
-            async with at_work(bench.relay()):
+            relay = bench.relay()
+            async with at_work(relay):
                 assert await bench.taken(2) == ["m1", "m2"]
+                await bench.until(relay, lambda lag: lag.waiting == 0)
 
     asyncio.run(scene())
     assert rows(database) == []
