@@ -73,6 +73,7 @@ class Link:
     async def close(self) -> None:
         """Disconnect in good order."""
         if self.state is not State.CLOSED:
+            self.state = State.CLOSED  # from here on nobody asks for a channel
             await self.cut()
             self._tell(State.CLOSED, "closed")
 
@@ -148,14 +149,16 @@ class Link:
             self.check()
             channel = self._channels.get("control")
             if channel is None or channel.is_closed:
-                channel = await self.call(self._new_channel(self._connections[1]))
+                channel = await self.passing_channel()
                 self._channels["control"] = channel
             return await self.call(action(channel))
 
     async def passing_channel(self) -> AbstractChannel:
         """Return a channel for one purpose; whoever asked closes it."""
         self.check()
-        return await self.call(self._new_channel(self._connections[1]))
+        if not self._connections:
+            raise BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
+        return await self.call(self._new_channel(self._connections[-1]))
 
     async def _new_channel(self, connection: AbstractConnection, **how: Any) -> AbstractChannel:
         channel = connection.channel(**how)

@@ -86,6 +86,7 @@ class Link:
             async with asyncio.timeout(self.limits.call_s):
                 while self.state is State.CONNECTED and not await self._beat(leaving=True):
                     pass
+        self.state = State.CLOSED  # from here on nobody connects again
         await self.cut()
         self._tell(State.CLOSED, "closed")
 
