@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mergepoint.bus.contract import Limits
+from mergepoint.bus.contract import Limits, State
 from mergepoint.bus.errors import BusError, BusLost
 
 from .bus import PATIENCE_S, QUEUE, connected, drain, message, put, run, take, until
@@ -163,3 +163,35 @@ def test_a_stopped_hub_ends_with_zero_and_keeps_what_it_has(hub: HubProcess) -> 
 
     assert run(left()) == ["a", "b"]
     assert (hub.directory / "bus.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hub_that_stood_still_is_noticed_and_nobody_loses_a_job_by_it(
+    make_hub: Callable[..., HubProcess],
+) -> None:
+    """Its clients leave the silent connection and come back over another, with what they hold."""
+    hub = make_hub(Limits(heartbeat_s=0.3, call_s=10.0), gone_s=2.0).start()
+
+    async def scenario() -> None:
+        states: list[State] = []
+        worker = hub.engine()
+        await worker.open(lambda state, _reason: states.append(state))
+        async with connected(hub) as other:
+            await put(worker, "a")
+            leases = await take(worker)
+            hub.signal(signal.SIGSTOP)
+            await until(_is(states, State.LOST))
+            hub.signal(signal.SIGCONT)
+            await until(_is(states, State.CONNECTED))
+            assert await take(other, wait_s=3.0) == []
+            assert await worker.ack(leases) == []
+            assert states.count(State.LOST) >= 1
+        await worker.close()
+
+    run(scenario())
+
+
+def _is(states: list[State], wanted: State) -> Callable[[], object]:
+    async def last() -> bool:
+        return states[-1] is wanted
+
+    return last

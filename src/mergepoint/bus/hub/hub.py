@@ -134,6 +134,10 @@ class Hub:
         self._leave(connection)
         session = connection.session
         if session is not None:
+            self._loop.call_later(self.settings.gone_s, self._gone, session, connection)
+
+    def _gone(self, session: Session, connection: Connection) -> None:
+        if session.connection is connection:
             self._sessions.end(session)
             self.groups.submit(self._release(session, burn=True, reason=WORKER_GONE))
 

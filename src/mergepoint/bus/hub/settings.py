@@ -56,6 +56,9 @@ class HubSettings:
     ballast_bytes: int = 8 * 1024 * 1024
     """Kept free on the disk, so that work can be finished when it is full. A quarter of it is what
     may be written between two checkpoints."""
+    gone_s: float = 0.25
+    """How long a job waits for its worker to come back when a connection ended: a client that lives
+    does so at once, over another. 0: not at all."""
     orphan_s: float = 5.0
     """After a restart: how long a job waits for the worker that had it."""
     crash_at: str = ""
