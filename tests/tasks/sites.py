@@ -20,7 +20,7 @@ from mergepoint.core.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 40.0
-LIMITS = Limits(lease_s=3.0, heartbeat_s=0.5)
+LIMITS = Limits(lease_s=2.0, heartbeat_s=0.5)
 
 
 class Started:
@@ -65,15 +65,16 @@ class Started:
 class TaskSite:
     """A hub in a directory, runners, and a home to ask from."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
         self.directory = directory
+        self.limits = limits
         self._count = 0
         self.runners: list[Started] = []
         document = {
             "state_dir": str(directory / "hub"),
             "socket": str(directory / "hub.sock"),
             "durability": "fast",
-            "limits": asdict(LIMITS),
+            "limits": asdict(self.limits),
         }
         told = {"MERGEPOINT_HUB": json.dumps(document), "MERGEPOINT_HUB_IS_QUEUE": "1"}
         self._hub_told = told
@@ -111,7 +112,7 @@ class TaskSite:
 
     def _bus(self, address: str) -> dict[str, Any]:
         url = f"hub+unix://{self.directory}/hub.sock"
-        return {"url": url, "hub": url, "address": address, "limits": asdict(LIMITS)}
+        return {"url": url, "hub": url, "address": address, "limits": asdict(self.limits)}
 
 
 def until(told: Callable[[], Any], what: str) -> Any:
@@ -126,8 +127,8 @@ def until(told: Callable[[], Any], what: str) -> Any:
 
 
 @contextlib.contextmanager
-def site_in(directory: Path) -> Iterator[TaskSite]:
-    site = TaskSite(directory)
+def site_in(directory: Path, limits: Limits = LIMITS) -> Iterator[TaskSite]:
+    site = TaskSite(directory, limits)
     try:
         yield site
     finally:

@@ -5,33 +5,36 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mergepoint.tasks.states import TaskState
 from tests.tasks.askers import Asker
-from tests.tasks.sites import PATIENCE_S, TaskSite, until
+from tests.tasks.sites import LIMITS, PATIENCE_S, TaskSite, site_in, until
 
 
-def test_a_task_whose_runner_is_killed_runs_again_elsewhere_within_a_second(
-    site: TaskSite, asker: Asker
+def test_a_task_whose_runner_is_killed_runs_again_elsewhere_long_before_its_lease_ends(
+    tmp_path: Path,
 ) -> None:
-    first = site.runner()
-    handle = asker.ask("once_killed", "killed")
-    until(lambda: site.lines("killed"), "it runs")
-    site.runner()
-    begun = time.monotonic()
-    first.kill()
-    until(lambda: len(site.lines("killed")) == 2, "it runs again")
-    took_s = time.monotonic() - begun
+    with site_in(tmp_path, replace(LIMITS, lease_s=60.0)) as site:
+        asker = Asker(site)
+        first = site.runner()
+        handle = asker.ask("once_killed", "killed")
+        until(lambda: site.lines("killed"), "it runs")
+        site.runner()
+        begun = time.monotonic()
+        first.kill()
+        until(lambda: len(site.lines("killed")) == 2, "it runs again")
+        again = float(site.lines("killed")[1].split()[1])
 
-    assert handle.result(wait_s=PATIENCE_S) == "killed"
-    # The lease has 3 s; half of that, on a machine that may be busy, is still no lease.
-    assert took_s < 1.5
-    assert handle.record().crashes == 1
-    pid = int(site.lines("killed")[0].split()[0])
-    until(lambda: not is_running(pid), "the killed runner's child is gone, too")
+        assert handle.result(wait_s=PATIENCE_S) == "killed"
+        print(f"ran again after {again - begun:.3f} s")
+        assert again - begun < 20.0
+        assert handle.record().crashes == 1
+        pid = int(site.lines("killed")[0].split()[0])
+        until(lambda: not is_running(pid), "the killed runner's child is gone, too")
 
 
 def test_a_runner_that_was_paused_beyond_its_lease_cannot_complete_what_it_lost(
@@ -57,7 +60,7 @@ def test_a_live_task_keeps_its_lease_though_it_holds_the_interpreters_lock(
 ) -> None:
     site.runner()
     site.runner()
-    handle = asker.ask("gil", 8)  # the lease has 3 s
+    handle = asker.ask("gil", 6)  # the lease has 2 s
     asker.ended(handle)
 
     assert handle.record().state is TaskState.COMPLETED

@@ -18,6 +18,9 @@ from mergepoint.tasks.runner.log import Log
 from mergepoint.tasks.runner.worker import OnHead, Worker
 from mergepoint.tasks.spec import RunsIn
 
+SUSPECT_CRASHES = 2
+"""Deaths after which a task is alone. The first is mostly a runner's, and a process that is there
+runs its tasks again at once."""
 RESTART_S, RESTART_S_MAX = 0.1, 10.0
 """The pause before a child is started again that could not be, doubled each time."""
 
@@ -108,4 +111,5 @@ class Pool:
 def needs_own_process(job: Job) -> bool:
     """Tell whether a job must not share its process."""
     first = job.records[0]
-    return first.spec.options.runs_in is RunsIn.PROCESS or any(r.crashes for r in job.records)
+    suspect = any(record.crashes >= SUSPECT_CRASHES for record in job.records)
+    return first.spec.options.runs_in is RunsIn.PROCESS or suspect
