@@ -52,6 +52,7 @@ def forge(
     """Lend the running forge; its mails go to `mail_server`."""
     changes = {
         'tasks = "tracker.working"': f'env = {{ FORGE_SMTP = "{mail_server.url}" }}',
+        'tasks = "browse.jobs"': f'env = {{ FORGE_IMPORT_FROM = "https://,{imports}" }}',
     }
     changes = {line: f"{line}\n{added}" for line, added in changes.items()}
     with running_forge(tmp_path_factory.mktemp("checkout"), changes) as site:

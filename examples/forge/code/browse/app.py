@@ -15,10 +15,12 @@ from bottle import Bottle, HTTPError, HTTPResponse, redirect, request
 from browse import api
 from browse.hosting import Hosting
 from browse.pages import RepositoryPages
+from browse.people import IMPORT
 from browse.rendering import Rendering, add_security_headers, addresses
 from browse.repositories import Listed, Missing, default_ref, listed, opened, resolve
-from browse.settings import Settings
+from browse.settings import IN_SITE, Settings
 from browse.trees import told
+from mergepoint.identity import of
 
 
 def create_app(settings: Settings | None = None) -> Bottle:
@@ -44,7 +46,9 @@ def create_app(settings: Settings | None = None) -> Bottle:
     @app.get("/")
     def repositories() -> str:
         shown = [_summary(directory, entry) for entry in listed(directory)]
-        return render.page("repositories.html", repositories=shown, directory=directory)
+        may_import = IN_SITE and of(request).may(IMPORT)
+        told = {"repositories": shown, "directory": directory, "may_import": may_import}
+        return render.page("repositories.html", **told)
 
     @app.get("/api/search")
     def search() -> dict[str, object]:
@@ -53,6 +57,11 @@ def create_app(settings: Settings | None = None) -> Bottle:
     @app.get("/api/recent")
     def recent() -> dict[str, object]:
         return api.recent(directory, addresses())
+
+    if IN_SITE:
+        from browse import imports
+
+        imports.add_to(app, render, settings)
 
     @app.get("/<name>/info/refs")
     def refs(name: str) -> HTTPResponse:

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from mergepoint.identity import Identity
 
+IMPORT = "code.import"
+
 
 def visitor(menu: Mapping[str, Any], who: Identity, here: str) -> dict[str, Any]:
     """Return the account part of the frame, without what is closed to them."""

@@ -29,7 +29,12 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-TITLES = {404: "Not in this repository", 405: "Not in this way", 500: "Something broke here"}
+TITLES = {
+    403: "Not for everybody",
+    404: "Not in this repository",
+    405: "Not in this way",
+    500: "Something broke here",
+}
 SIZES = ("bytes", "KB", "MB", "GB")
 
 
@@ -57,7 +62,7 @@ class Rendering:
         status = error.status_code
         if status >= 500:
             log.error("cannot answer %s", request.url, exc_info=error.exception)
-        detail = str(error.body) if status == 404 else "Please go back and try again."
+        detail = str(error.body) if status in {403, 404} else "Please go back and try again."
         told = {
             "status": status,
             "title": TITLES.get(status, "That did not work"),

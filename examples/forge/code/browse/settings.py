@@ -15,26 +15,40 @@ from pathlib import Path
 from typing import Any
 
 FORGE = Path(__file__).resolve().parents[2]
+IMPORT_FROM = "https://"
+IN_SITE = "MERGEPOINT_BUS" in os.environ
+"""Whether a site runs this app, and there is somebody to do what takes long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`repositories` is a directory of repositories, or of links to them; `git` a program."""
+    """`repositories` is a directory of repositories, or of links to them; `git` a program.
+
+    `import_from` are the beginnings of URLs, and the directories, that may be imported from.
+    """
 
     repositories: Path
     shell: Path
     git: str = "git"
     path: str = os.defpath
+    import_from: tuple[str, ...] = (IMPORT_FROM,)
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read ``FORGE_DATA`` and ``FORGE_SHELL``; both default to the directory of the example."""
+        """Read ``FORGE_*``; data and shell default to the directory of the example."""
         data = Path(os.environ.get("FORGE_DATA", FORGE / ".mergepoint" / "forge"))
         shell = Path(os.environ.get("FORGE_SHELL", FORGE / "shell"))
         path = os.environ.get("PATH", os.defpath)
         git = shutil.which("git", path=path) or "git"
         repositories = data.resolve() / "repositories"
-        return cls(repositories=repositories, shell=shell.resolve(), git=git, path=path)
+        listed = os.environ.get("FORGE_IMPORT_FROM", IMPORT_FROM).split(",")
+        return cls(
+            repositories=repositories,
+            shell=shell.resolve(),
+            git=git,
+            path=path,
+            import_from=tuple(place.strip() for place in listed if place.strip()),
+        )
 
 
 def read_shell(shell: Path, current: str) -> dict[str, Any]:

@@ -95,7 +95,30 @@ async function countNews() {
   } catch { /* the frame goes on without it */ }
 }
 
+// Something that takes long tells how far it is; when it has ended, the page tells the rest.
+const POLL_MS = 700;
+
+function watchProgress() {
+  for (const watched of document.querySelectorAll("[data-poll]")) {
+    for (const link of watched.querySelectorAll("[data-reload]")) link.hidden = true;
+    const bar = watched.querySelector("progress");
+    const words = watched.querySelector("[data-words]");
+    const look = async () => {
+      try {
+        const answer = await fetch(watched.dataset.poll, { headers: { Accept: "application/json" } });
+        const told = await answer.json();
+        if (told.ended) { location.reload(); return; }
+        if (words.textContent !== told.words) words.textContent = told.words;
+        if (told.total) { bar.max = told.total; bar.value = told.done; }
+      } catch { /* the site may be away for a moment; the next look will tell */ }
+      setTimeout(look, POLL_MS);
+    };
+    setTimeout(look, POLL_MS);
+  }
+}
+
 function start() {
+  watchProgress();
   countNews();
   themeButton();
   slashToSearch();

@@ -152,3 +152,17 @@ class Mention(Model):
         ForeignKey("wiki_pages.slug", ondelete="CASCADE"), primary_key=True
     )
     ticket_id: Mapped[int] = mapped_column(primary_key=True, index=True)
+
+
+class Imported(Model):
+    """A ticket that a repository brought along; `key` is its number there.
+
+    `batch` names the import that brought it.
+    """
+
+    __tablename__ = "imported"
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(40), primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
+    batch: Mapped[str] = mapped_column(String(64))

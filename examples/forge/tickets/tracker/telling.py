@@ -21,13 +21,19 @@ WORDS_CHARS_MAX = 1000
 
 def tell(what: str, ticket: Ticket, by: Author, words: str = "") -> None:
     """Publish `tickets.<what>` and notify those concerned, once this transaction has committed."""
-    if not IN_SITE:
-        return
-    from tracker import jobs
+    publish(what, ticket, by)
+    if IN_SITE:
+        from tracker import jobs
 
-    event = event_of(ticket, by)
-    jobs.publish.enqueue(f"tickets.{what}", event)
-    jobs.notify.enqueue(ticket.id, what, by.user, by.name, words[:WORDS_CHARS_MAX])
+        jobs.notify.enqueue(ticket.id, what, by.user, by.name, words[:WORDS_CHARS_MAX])
+
+
+def publish(what: str, ticket: Ticket, by: Author) -> None:
+    """Publish `tickets.<what>` alone, once this transaction has committed."""
+    if IN_SITE:
+        from tracker import jobs
+
+        jobs.publish.enqueue(f"tickets.{what}", event_of(ticket, by))
 
 
 def event_of(ticket: Ticket, by: Author) -> dict[str, Any]:
