@@ -19,10 +19,17 @@ from .source import HubSource
     "examples", [20, pytest.param(1000, marks=pytest.mark.soak)], ids=["short", "long"]
 )
 def test_random_commands_end_as_in_the_model(
-    shared_hubs: Callable[[Limits], HubProcess], examples: int
+    make_hub: Callable[..., HubProcess], examples: int
 ) -> None:
+    """In the model a killed connection's jobs are back before the next command: `gone_s` is 0."""
+    hub = make_hub(gone_s=0.0).start()
+
+    def prompt_hub(limits: Limits) -> HubProcess:
+        assert limits == hub.limits
+        return hub
+
     run_state_machine_as_test(
-        machine_of(lambda: HubSource(shared_hubs)),
+        machine_of(lambda: HubSource(prompt_hub)),
         settings=settings(
             max_examples=examples,
             stateful_step_count=40,
