@@ -63,15 +63,15 @@ class Capabilities:
 WHO_CAN = {
     "queues": "hub, postgresql, rabbitmq, redis or nats",
     "bind": "hub, postgresql, rabbitmq, redis or nats",
-    "last": "hub, postgresql, redis or nats",
-    "delay": "hub, postgresql or redis",
+    "last": "hub, postgresql, redis, nats or xmpp",
+    "delay": "hub, postgresql, redis or nats",
     "priority": "hub, postgresql or redis",
     "key_order": "hub, postgresql or redis",
     "dedupe": "hub, postgresql, redis or nats",
     "dead_letters": "hub, postgresql, rabbitmq, redis or nats",
     "browse": "hub, postgresql or redis",
-    "request": "hub, postgresql, rabbitmq or redis",
-    "presence": "hub, postgresql, rabbitmq or redis",
+    "request": "hub, postgresql, rabbitmq, redis, nats, zeromq or xmpp",
+    "presence": "hub, postgresql, rabbitmq, redis, nats, zeromq or xmpp",
 }
 
 
