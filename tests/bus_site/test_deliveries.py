@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from mergepoint_testkit.gateway_bench import DELIVERY, Bench, subscribed
 from mergepoint_testkit.posted import worker, write_snapshot
 
+from mergepoint.assembly import messages
+from mergepoint.manifest.load import load_site
 from mergepoint.wire.envelope import from_headers
 
 
@@ -190,3 +193,24 @@ def test_a_site_with_identity_posts_as_a_service_that_nobody_else_can_be(bench: 
         assert not who.may("anything")
 
     asyncio.run(work())
+
+
+def test_who_carries_subscriptions_allows_as_many_attempts_as_they_ask_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "wiki.py").write_text("app = print\n")
+    file = tmp_path / "mergepoint.toml"
+    file.write_text(
+        '[apps.wiki]\nwsgi = "wiki:app"\n[bus]\nattempts_max = 3\n'
+        '[[subscriptions]]\non = "a"\napp = "wiki"\npost = "/in"\nattempts_max = 20\n'
+    )
+    site = load_site(file, profile="development", environ={})
+    bus = messages.prepare(site, b"s" * 32)
+    assert bus is not None
+    hub, gateway = messages.hub_spec(bus), messages.gateway_spec(bus)
+
+    assert json.loads(hub.env["MERGEPOINT_HUB"])["limits"]["attempts_max"] == 20
+    assert json.loads(gateway.env["MERGEPOINT_BUS"])["limits"]["attempts_max"] == 20
+    assert json.loads(gateway.env["MERGEPOINT_GATEWAY"])["attempts_max"] == 3
+    worker = bus.environment("wiki", "wiki/0")
+    assert json.loads(worker["MERGEPOINT_BUS"])["limits"]["attempts_max"] == 3

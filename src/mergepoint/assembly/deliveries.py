@@ -89,6 +89,7 @@ def gateway_document(site: Site, bus: Bus, tokens: Tokens) -> Json:
         ],
         "token_key": tokens.key.hex(),
         "message_bytes_max": bus.message_bytes_max,
+        "attempts_max": bus.attempts_max,
         "subscriptions": [_subscription(site, entry) for entry in site.subscriptions],
     }
 

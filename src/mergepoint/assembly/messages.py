@@ -117,10 +117,9 @@ def hub_spec(messages: Messages) -> AppSpec:
 def gateway_spec(messages: Messages) -> AppSpec:
     """Return the process that posts subscriptions to apps and takes what is published by HTTP."""
     site, bus = messages.site, messages.bus
+    document = bus_document(site, bus, "mp.gateway/{slot}", messages.signing)
     told = {
-        "MERGEPOINT_BUS": json.dumps(
-            bus_document(site, bus, "mp.gateway/{slot}", messages.signing)
-        ),
+        "MERGEPOINT_BUS": json.dumps({**document, "limits": _widest(site, bus)}),
         "MERGEPOINT_GATEWAY": json.dumps(deliveries.gateway_document(site, bus, messages.tokens)),
         "MERGEPOINT_OUTBOXES": json.dumps([url.value for url in bus.outboxes]),
     }
@@ -179,16 +178,12 @@ def _beside(
 
 def hub_document(site: Site, bus: Bus) -> Json:
     """Return the settings of the hub (`mergepoint.bus.hub.settings`)."""
-    limits = _limits(bus)
-    # A subscription may ask for more attempts than the bus; whoever asks for fewer says so.
-    asked = [subscription.attempts_max for subscription in site.subscriptions]
-    limits["attempts_max"] = max([bus.attempts_max, *asked])
     document: Json = {
         "state_dir": str(site.state_dir),
         "socket": str(deliveries.hub_socket(site)),
         "site": site.name,
         "durability": "durable" if bus.durable else "fast",
-        "limits": {**limits, "dead_s": bus.retention_s},
+        "limits": {**_widest(site, bus), "dead_s": bus.retention_s},
     }
     if bus.listen:
         document |= {
@@ -235,6 +230,15 @@ def task_document(site: Site, app: App) -> Json:
             for s in own
         ],
     }
+
+
+def _widest(site: Site, bus: Bus) -> Json:
+    """Return the limits of who carries subscriptions: they may ask for more attempts than the bus.
+
+    Whoever asks for fewer says so with each message.
+    """
+    asked = [subscription.attempts_max for subscription in site.subscriptions]
+    return {**_limits(bus), "attempts_max": max([bus.attempts_max, *asked])}
 
 
 def _remote(bus: Bus) -> str:

@@ -73,7 +73,7 @@ class Gateway:
             put = Put(
                 message=wanted.message, priority=wanted.priority, key=wanted.key,
                 not_before=now_s + wanted.delay_s if wanted.delay_s else 0.0,
-                attempts_max=wanted.attempts_max,
+                attempts_max=wanted.attempts_max or self._settings.attempts_max,
             )  # fmt: skip
             accepted = await self._engine.put(wanted.name, [put])
         except BusError as error:

@@ -66,6 +66,8 @@ class GatewaySettings:
     """Sockets to the hub for apps that run as another user."""
     token_key: bytes = field(repr=False, default=b"")
     message_bytes_max: int = 1 << 20
+    attempts_max: int = 0
+    """Of a job whose publisher asks for no other; 0: the engine's own."""
     deliveries: tuple[Delivery, ...] = ()
     connections_max: int = 256
     """Publishers that are connected at a time; one more is answered 503."""
@@ -86,6 +88,7 @@ def from_document(document: Any) -> GatewaySettings:  # Any: unchecked input
             hub_doors=_doors(document["hub_sockets"]),
             token_key=bytes.fromhex(document["token_key"]),
             message_bytes_max=int(document["message_bytes_max"]),
+            attempts_max=int(document["attempts_max"]),
             deliveries=tuple(Delivery(**entry) for entry in document["subscriptions"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
