@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.hub_enqueue [seconds] [durable|fast]
 
-Every process puts messages of 200 bytes; one at a time, or with 64 in flight. The peer is one SQLite
-file that every process opens itself, one transaction for each message, with the same synchronous
-mode. Huey's SQLite engine is measured beside them where it is installed.
+Every process puts messages of 200 bytes; one at a time, or with 64 in flight. The peer is one
+SQLite file that every process opens itself, one transaction for each message, with the same
+synchronous mode.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ HUB_LIMITS = Limits(queue_messages_max=50_000_000)
 
 def percentiles(times: list[float]) -> str:
     cuts = statistics.quantiles(times, n=100)
-    return f"p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms, max {max(times) * 1e3:.0f} ms"
+    return (
+        f"p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms, max {max(times) * 1e3:.0f} ms"
+    )
 
 
 def together(count: int, run, *arguments) -> list:
