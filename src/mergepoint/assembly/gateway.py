@@ -93,7 +93,9 @@ async def _relay(engine: Engine, clock: Clock) -> None:
     """Relay what apps have enqueued within their transactions, until cancelled."""
     databases = json.loads(os.environ.get(OUTBOXES_VARIABLE, "[]"))
     if databases:
-        await Relay(RelaySettings(databases=tuple(databases)), engine, clock).run()
+        crash_at = os.environ.get("MERGEPOINT_CRASH_AT", "")
+        settings = RelaySettings(databases=tuple(databases), crash_at=crash_at)
+        await Relay(settings, engine, clock).run()
     await asyncio.Event().wait()
 
 
