@@ -17,7 +17,6 @@ ENGINES: dict[str, tuple[str, str, str]] = {
     "hub+unix": ("hub", "HubEngine", ""),
     "hub+tls": ("hub", "HubEngine", ""),
     "memory": ("memory", "MemoryEngine", ""),
-    "sqlite": ("sqlite", "SqliteEngine", ""),
     "postgresql": ("postgres", "PostgresEngine", "postgres"),
     "postgres": ("postgres", "PostgresEngine", "postgres"),
     "amqp": ("rabbitmq", "RabbitmqEngine", "rabbitmq"),
