@@ -107,7 +107,7 @@ class Link:
         """Connect, or say why not."""
         self._on_state = on_state
         on_state(State.CONNECTING, self.settings.shown)
-        self._client = await self._connect()
+        await self._connect()
         self._there.set()
         on_state(State.CONNECTED, self.settings.shown)
         self._task = asyncio.create_task(self._supervise())
@@ -289,15 +289,13 @@ class Link:
 
     async def _connect(self) -> Client:
         client, error = Client(), None
-        closed = asyncio.Event()
+        gone = asyncio.Event()  # of this connection alone: one that ends at once is not missed
 
         async def on_error(_error: Exception) -> None:
             return
 
         async def on_closed() -> None:
-            closed.set()
-            if client is self._client:
-                self._gone.set()
+            gone.set()
 
         try:
             async with asyncio.timeout(self.limits.call_s):
@@ -318,7 +316,7 @@ class Link:
         if error is not None:
             await _end(client)
             raise error
-        self._gone.clear()
+        self._client, self._gone = client, gone
         self._made.clear()
         self._echo = client.new_inbox()
         await client.subscribe(self._echo, cb=self._on_echo)
@@ -345,12 +343,11 @@ class Link:
     async def _again(self) -> None:
         pause_s = CONNECT_PAUSE_S
         while True:
-            with contextlib.suppress(BusError, ApiFault, NatsError, OSError):
-                self._client = client = await self._connect()
+            with contextlib.suppress(BusError, ApiFault, NatsError, OSError, TimeoutError):
+                client = await self._connect()
                 for restore in self.restores:
                     await self.unless_lost(_run(restore, client))
-                if not client.is_closed:
-                    return
+                return
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self.limits.reconnect_s_max)
 

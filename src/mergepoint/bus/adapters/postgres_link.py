@@ -16,7 +16,7 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -59,6 +59,7 @@ taken, and for a LIMIT that is a variable the planner expects a tenth of the tab
 log = logging.getLogger("mergepoint.bus.postgresql")
 
 Row = tuple[Any, ...]  # Any: columns, typed by whoever asks
+Parameters = Sequence[object] | Mapping[str, object]
 Restore = Callable[[], Awaitable[None]]
 
 
@@ -113,7 +114,7 @@ class Link:
         await self._disconnect()
         self._on_state(State.CLOSED, "closed")
 
-    async def call(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    async def call(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run one statement, which is one transaction; raise the bus's errors."""
         try:
             async with asyncio.timeout(self.limits.call_s):
@@ -129,7 +130,7 @@ class Link:
         """Wake whoever listens there, soon and together with others."""
         self._wakes.add(channel, name)
 
-    async def _call(self, sql: str, parameters: Sequence[object]) -> list[Row]:
+    async def _call(self, sql: str, parameters: Parameters) -> list[Row]:
         await self._connected.wait()
         if self._closed:
             raise BusClosed("the bus was closed in this process")

@@ -55,7 +55,7 @@ class Link:
         """Connect, or say why not."""
         self._on_state = on_state
         on_state(State.CONNECTING, self.settings.host)
-        self._client = await self._connect()
+        await self._connect()
         self._there.set()
         on_state(State.CONNECTED, self.settings.host)
         self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._beat())]
@@ -152,13 +152,14 @@ class Link:
             gone.cancel()
             asking.cancel()
 
-    async def _connect(self) -> ClientXMPP:
+    async def _connect(self) -> None:
         client = ClientXMPP(self.jid, self.settings.password)
         client.enable_direct_tls = False
         client.enable_starttls = self.settings.tls
         client.enable_plaintext = not self.settings.tls
         if not self.settings.tls:
             client.plugin["feature_mechanisms"].unencrypted_scram = True
+        gone = asyncio.Event()  # of this connection alone: one that ends at once is not missed
         outcome: asyncio.Future[BusError | None] = asyncio.get_running_loop().create_future()
 
         def end(error: BusError | None) -> None:
@@ -167,8 +168,7 @@ class Link:
 
         def on_disconnected(_event: object) -> None:
             end(self._lost())
-            if client is self._client:
-                self._gone.set()
+            gone.set()
 
         refused = BusRefused(
             f"xmpp at {self.settings.host} refused {self.settings.account}",
@@ -192,8 +192,7 @@ class Link:
             client.cancel_connection_attempt()
             client.abort()
             raise error
-        self._gone.clear()
-        return client
+        self._client, self._gone = client, gone
 
     def _register(self, client: ClientXMPP) -> None:
         namespace = client.default_ns
@@ -234,8 +233,8 @@ class Link:
     async def _again(self) -> None:
         pause_s = CONNECT_PAUSE_S
         while True:
-            with contextlib.suppress(BusError, IqError):
-                self._client = await self._connect()
+            with contextlib.suppress(BusError, IqError, IqTimeout, TimeoutError):
+                await self._connect()
                 for restore in self.restores:
                     await restore()
                 return
