@@ -6,6 +6,7 @@ Rule:   everything through pages, commands and signals, as people do; nothing of
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -15,8 +16,12 @@ from typing import Any
 import pytest
 from mergepoint_testkit.forge_site import running_forge
 from mergepoint_testkit.people import PASSWORD, People, Somebody, log_in, people_of
+from mergepoint_testkit.services import require_program
 from mergepoint_testkit.sites import RunningSite
 from mergepoint_testkit.visitor import Visitor
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.conftest import CHROMIUM_FLAGS, Reader
 
 from .mail_server import MailServer
 
@@ -70,6 +75,7 @@ class Browsing(Visitor):
     """Somebody's browser, with what the tests do in it again and again."""
 
     user = ""
+    somebody: Somebody
 
     def new_ticket(self, title: str, body: str = "Words.", assignee: str = "") -> int:
         """Open a ticket and return its number."""
@@ -103,6 +109,26 @@ class Browsing(Visitor):
 Browse = Callable[..., Browsing]
 
 
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Lend one Chromium."""
+    executable = require_program("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def reader(chromium: Browser, forge: RunningSite) -> Iterator[Reader]:
+    """Lend a reader; the test fails when any page it opened made the browser complain."""
+    made = Reader(chromium, f"http://127.0.0.1:{forge.port}")
+    yield made
+    for context in made.contexts:
+        context.close()
+    assert made.complaints == []
+
+
 @pytest.fixture
 def browse(forge: RunningSite, people: People) -> Browse:
     """Return a function that makes a person with these roles and gives their browser."""
@@ -115,10 +141,28 @@ def browse(forge: RunningSite, people: People) -> Browse:
         made = people.accounts.people.add(
             visitor.user, people._by, email=email, roles=roles, password_hash=stored
         )
-        log_in(visitor, Somebody(made.sub, visitor.user, "", PASSWORD))
+        visitor.somebody = Somebody(made.sub, visitor.user, "", PASSWORD)
+        log_in(visitor, visitor.somebody)
         return visitor
 
     return somebody
+
+
+@pytest.fixture
+def repository(imports: Path) -> Callable[..., Path]:
+    """Return a function that makes a real repository holding these files."""
+
+    def make(name: str, files: dict[str, str]) -> Path:
+        place = imports / name
+        place.mkdir()
+        for file, text in files.items():
+            (place / file).write_text(text)
+        who = ["-c", "user.name=maintainer", "-c", "user.email=maintainer@orchard.example"]
+        for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "Begin."]):
+            subprocess.run(["git", *who, *command], cwd=place, check=True)
+        return place
+
+    return make
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,6 @@ from mergepoint_testkit.sites import RunningSite
 
 Until = Callable[..., Any]
 Import = Callable[..., Path]
-
-
-@pytest.fixture
-def repository(imports: Path, request: pytest.FixtureRequest) -> Import:
-    """Return a function that makes a real repository holding these files."""
-
-    def make(name: str, files: dict[str, str]) -> Path:
-        place = imports / name
-        place.mkdir()
-        for file, text in files.items():
-            (place / file).write_text(text)
-        who = ["-c", "user.name=maintainer", "-c", "user.email=maintainer@orchard.example"]
-        for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "Begin."]):
-            subprocess.run(["git", *who, *command], cwd=place, check=True)
-        return place
-
-    return make
 
 
 def tickets(count: int, source: str) -> str:
@@ -95,7 +77,8 @@ def test_githubs_export_is_read_too(browse: Any, until: Until, repository: Impor
     keeper = browse("maintainer")
     issues = [
         {"number": 3, "title": "Hail damage", "body": None, "state": "open", "comments": 4,
-         "labels": [{"name": "bug"}], "user": {"login": "Some-One"}, "created_at": "2026-05-01T08:00:00Z"},
+         "labels": [{"name": "bug"}], "user": {"login": "Some-One"},
+         "created_at": "2026-05-01T08:00:00Z"},
         {"number": 4, "title": "A pull request", "pull_request": {}},
     ]  # fmt: skip
     answer = ask(keeper, repository("hail", {"issues.json": json.dumps(issues)}))

@@ -38,12 +38,25 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What an app counted last night: over the last `days`, and when."""
+
+    days: int
+    open: int
+    opened: int
+    closed: int
+    said: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What an app said; `trouble` says why it said nothing, empty when it did."""
 
     items: tuple[Item, ...] = ()
     summary: str = ""
     new: str = ""
+    counted: Counted | None = None
     trouble: str = ""
 
 
@@ -144,7 +157,17 @@ def read_answer(document: Any) -> Answer:
     if not isinstance(document, dict) or not isinstance(document.get("items"), Sequence):
         raise ValueError("an answer is an object with items")  # noqa: TRY004 - one error for all
     items = tuple(_item(raw) for raw in document["items"][:ITEMS_MAX])
-    return Answer(items, _text(document, "summary"), _path(document, "new"))
+    counted = _counted(document.get("counted"))
+    return Answer(items, _text(document, "summary"), _path(document, "new"), counted)
+
+
+def _counted(raw: Any) -> Counted | None:
+    if not isinstance(raw, dict):
+        return None
+    numbers = {name: raw.get(name) for name in ("days", "open", "opened", "closed", "said")}
+    if not all(isinstance(number, int) for number in numbers.values()):
+        return None
+    return Counted(**numbers, at=_text(raw, "at"))
 
 
 def _item(raw: Any) -> Item:

@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, request, url_for
 from werkzeug.wrappers import Response
 
 from mergepoint.identity import of
-from tracker import notifying, queries
+from tracker import counting, notifying, queries
 from tracker.models import Ticket
 from tracker.queries import PAGE_TICKETS, Filter
 from tracker.times import moment
@@ -46,7 +46,8 @@ def recent() -> Response:
         found, _ = queries.find(db, Filter(state="open"))
         open_ = queries.counts(db)["open"]
         items = [_item(ticket, "") for ticket in found[:RECENT]]
-    return jsonify(items=items, summary=f"{open_} open", new=url_for("pages.new"))
+        counted = counting.newest(db)
+    return jsonify(items=items, summary=f"{open_} open", new=url_for("pages.new"), counted=counted)
 
 
 @api.get("/unread")

@@ -11,7 +11,8 @@ from typing import Any
 
 import mergepoint
 from mergepoint.tasks import Backoff, Context, Dead
-from tracker import mailing, notifying
+from tracker import counting, mailing, notifying
+from tracker.changes import now
 from tracker.database import Database
 from tracker.people import Author
 from tracker.settings import Settings
@@ -56,3 +57,11 @@ def mail(notification: int) -> str | Dead:
         return mailing.send(letter, settings)
     except mailing.Refused as error:
         return Dead(str(error))
+
+
+@site.tasks.task(queue=QUEUE, retries=5)
+def count() -> dict[str, Any] | None:
+    """Count the tickets; the manifest says when."""
+    with database().write() as db:
+        counting.count(db, now())
+        return counting.newest(db)

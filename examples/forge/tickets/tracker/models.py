@@ -6,7 +6,7 @@ Rule:   columns and relations only; lengths are the bounds that forms.py enforce
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Column, ForeignKey, Index, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -166,3 +166,16 @@ class Imported(Model):
     key: Mapped[str] = mapped_column(String(40), primary_key=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id", ondelete="CASCADE"))
     batch: Mapped[str] = mapped_column(String(64))
+
+
+class Count(Model):
+    """What the tickets came to on a day: open ones, and what the days before it brought."""
+
+    __tablename__ = "counts"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    counted_at: Mapped[datetime]
+    open: Mapped[int]
+    opened: Mapped[int]
+    closed: Mapped[int]
+    said: Mapped[int]

@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tracker import counting
+from tracker.changes import now
 from tracker.database import Database
 from tracker.models import Comment, Label, Ticket
 from tracker.settings import Settings, secret_key
@@ -29,7 +31,9 @@ def prepare(settings: Settings) -> int:
     with database.write() as db:
         if db.scalar(select(func.count(Ticket.id))):
             return 0
-        return _fill(db, tomllib.loads(SAMPLE.read_text("utf-8")))
+        added = _fill(db, tomllib.loads(SAMPLE.read_text("utf-8")))
+        counting.count(db, now())  # the first night is still to come
+    return added
 
 
 def _fill(db: Session, sample: dict[str, Any]) -> int:
