@@ -18,6 +18,7 @@ class NatsSource(EngineSource):
     """Engines of one site on a real server."""
 
     can_kill = True
+    has_proxy = True
 
     def __init__(self, server: NatsServer) -> None:
         super().__init__()
@@ -27,7 +28,15 @@ class NatsSource(EngineSource):
 
     def make_engine(self, limits: Limits, address: str) -> Engine:
         """Return one more connection."""
-        url = self.server.url(f"prefix={self.prefix}")
+        return self.make_engine_at(self.broker_address(), limits, address)
+
+    def broker_address(self) -> str:
+        """Return where the server listens."""
+        return f"127.0.0.1:{self.server.port}"
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        """Return an engine that talks to this place."""
+        url = f"nats://{broker_address}?prefix={self.prefix}"
         return NatsEngine(url, limits, self.clock, address=address)
 
     async def kill(self, engine: Engine) -> None:

@@ -15,6 +15,7 @@ class XmppSource(EngineSource):
     """Engines of one account on a real server."""
 
     can_kill = True
+    has_proxy = True
     flood_messages = 200
 
     def __init__(self, server: ProsodyServer) -> None:
@@ -24,7 +25,16 @@ class XmppSource(EngineSource):
 
     def make_engine(self, limits: Limits, address: str) -> Engine:
         """Return one more connection."""
-        url = self.server.url(f"prefix={self.prefix}")
+        return self.make_engine_at(self.broker_address(), limits, address)
+
+    def broker_address(self) -> str:
+        """Return where the server listens."""
+        return f"127.0.0.1:{self.server.port}"
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        """Return an engine that talks to this place."""
+        direct = self.server.url(f"prefix={self.prefix}")
+        url = direct.replace(self.broker_address(), broker_address)
         return XmppEngine(url, limits, self.clock, address=address)
 
     async def kill(self, engine: Engine) -> None:

@@ -8,7 +8,27 @@ from mergepoint_testkit.prosody import ProsodyServer
 
 from .source import XmppSource
 
+BRIEF = ("a_reset_", "who_left_", "a_slow_")
+OUTAGES = [one for one in promises("outages") if not one.name.startswith("outages.several_resets_")]
+"""All but those whose resets may come before the proxy has reached the server."""
+
+
+def is_brief(promise: Promise) -> bool:
+    """Tell whether it is put to the test each time, not in a soak alone."""
+    return promise.name.partition(".")[2].startswith(BRIEF)
+
 
 @pytest.mark.parametrize("promise", promises(), ids=str)
 def test_xmpp_keeps(promise: Promise, prosody: ProsodyServer) -> None:
+    keep(promise, XmppSource(prosody))
+
+
+@pytest.mark.parametrize("promise", [*filter(is_brief, OUTAGES)], ids=str)
+def test_xmpp_survives(promise: Promise, prosody: ProsodyServer) -> None:
+    keep(promise, XmppSource(prosody))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("promise", OUTAGES, ids=str)
+def test_xmpp_survives_everything(promise: Promise, prosody: ProsodyServer) -> None:
     keep(promise, XmppSource(prosody))
