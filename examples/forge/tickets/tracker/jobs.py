@@ -48,7 +48,7 @@ def notify(number: int, what: str, user: str, name: str, words: str, ctx: Contex
     return len(written)
 
 
-@site.tasks.task(queue=MAIL, retries=12, backoff=Backoff(first_s=2, max_s=900), unique=True)
+@site.tasks.task(queue=MAIL, retries=30, backoff=Backoff(first_s=2, max_s=900), unique=True)
 def mail(notification: int) -> str | Dead:
     """Send one notification by mail; a server that is away or refuses for now is asked again."""
     with database().read() as db:
