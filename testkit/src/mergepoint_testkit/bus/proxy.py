@@ -118,7 +118,6 @@ class FaultProxy:
         return len(self._pairs)
 
     async def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._came_again.set()
         try:
             if self._unix:
                 broker = await asyncio.open_unix_connection(self._target)
@@ -134,6 +133,7 @@ class FaultProxy:
             asyncio.create_task(self._pump(pair, reader, broker[1])),
             asyncio.create_task(self._pump(pair, broker[0], writer)),
         ]
+        self._came_again.set()  # now there is a pair that a reset can hit
 
     async def _pump(
         self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
