@@ -9,8 +9,7 @@ from mergepoint_testkit.prosody import ProsodyServer
 from .source import XmppSource
 
 BRIEF = ("a_reset_", "who_left_", "a_slow_")
-OUTAGES = [one for one in promises("outages") if not one.name.startswith("outages.several_resets_")]
-"""All but those whose resets may come before the proxy has reached the server."""
+OUTAGES = promises("outages")
 
 
 def is_brief(promise: Promise) -> bool:
