@@ -21,6 +21,7 @@ from mergepoint_testkit.sites import RunningSite
 from mergepoint_testkit.visitor import Visitor
 from playwright.sync_api import Browser, sync_playwright
 
+from mergepoint.identity.accounts.caller import console
 from tests.browser.conftest import CHROMIUM_FLAGS, Reader
 
 from .mail_server import MailServer
@@ -106,6 +107,19 @@ class Browsing(Visitor):
         return int(self.get("/tickets/api/unread").json["unread"])
 
 
+def log_in_anew(site: RunningSite, people: People, user: str, *roles: str) -> Browsing:
+    """Make a person with these roles and an address, and return their browser, logged in."""
+    browsing = Browsing(site.port)
+    stored = people.accounts.passwords.hashed(PASSWORD, user, "", "")
+    email = f"{user}@example.org"
+    made = people.accounts.people.add(
+        user, console("tests"), email=email, roles=roles, password_hash=stored
+    )
+    browsing.user, browsing.somebody = user, Somebody(made.sub, user, "", PASSWORD)
+    log_in(browsing, browsing.somebody)
+    return browsing
+
+
 Browse = Callable[..., Browsing]
 
 
@@ -133,17 +147,8 @@ def reader(chromium: Browser, forge: RunningSite) -> Iterator[Reader]:
 def browse(forge: RunningSite, people: People) -> Browse:
     """Return a function that makes a person with these roles and gives their browser."""
 
-    def somebody(*roles: str, user: str = "") -> Browsing:
-        visitor = Browsing(forge.port)
-        visitor.user = user or f"somebody{next(_numbers)}"
-        stored = people.accounts.passwords.hashed(PASSWORD, visitor.user, "", "")
-        email = f"{visitor.user}@example.org"
-        made = people.accounts.people.add(
-            visitor.user, people._by, email=email, roles=roles, password_hash=stored
-        )
-        visitor.somebody = Somebody(made.sub, visitor.user, "", PASSWORD)
-        log_in(visitor, visitor.somebody)
-        return visitor
+    def somebody(*roles: str) -> Browsing:
+        return log_in_anew(forge, people, f"somebody{next(_numbers)}", *roles)
 
     return somebody
 

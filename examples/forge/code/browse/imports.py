@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from bottle import Bottle, HTTPError, redirect, request, response
 
@@ -136,7 +136,7 @@ def _told(record: TaskRecord) -> Import:
     return Import(
         id=record.id,
         name=name,
-        url=url,
+        url=unquote(url).removeprefix("file://"),
         by=by,
         state=str(record.state),
         words=words,
