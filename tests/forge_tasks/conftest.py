@@ -56,9 +56,10 @@ def forge(
     tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer, imports: Path
 ) -> Iterator[RunningSite]:
     """Lend the running forge; its mails go to `mail_server`."""
+    import_from = f"https://,http://localhost,{imports}"
     changes = {
         'tasks = "tracker.working"': f'env = {{ FORGE_SMTP = "{mail_server.url}" }}',
-        'tasks = "browse.jobs"': f'env = {{ FORGE_IMPORT_FROM = "https://,{imports}" }}',
+        'tasks = "browse.jobs"': f'env = {{ FORGE_IMPORT_FROM = "{import_from}" }}',
     }
     changes = {line: f"{line}\n{added}" for line, added in changes.items()}
     with running_forge(tmp_path_factory.mktemp("checkout"), changes) as site:

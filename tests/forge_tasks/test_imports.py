@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +17,23 @@ from mergepoint_testkit.sites import RunningSite
 
 Until = Callable[..., Any]
 Import = Callable[..., Path]
+
+
+@pytest.fixture
+def redirecting(forge: RunningSite) -> Iterator[str]:
+    """Lend a web server, which may be imported from, that leads to a repository of the forge."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            rest = self.path.partition("/away.git")[2]
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{forge.port}/code/orchard.git{rest}")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
 
 
 def tickets(count: int, source: str) -> str:
@@ -93,7 +112,8 @@ def test_an_import_whose_worker_is_killed_goes_on_where_it_was(
     browse: Any, until: Until, repository: Import, forge: RunningSite
 ) -> None:
     keeper = browse("maintainer")
-    many = 1500
+    (slot,) = forge.status()["services"]["code.tasks"]["slots"]
+    many = 2000
     made = repository("heath", {"tickets.jsonl": tickets(many, "Heath")})
     address = ask(keeper, made).location
 
@@ -103,7 +123,6 @@ def test_an_import_whose_worker_is_killed_goes_on_where_it_was(
         return told["words"].startswith("Taking over") and 0 < told["done"] < many
 
     until(in_the_middle, "in the middle")
-    (slot,) = forge.status()["services"]["code.tasks"]["slots"]
     os.kill(slot["pid"], signal.SIGKILL)
     taken = count(keeper, "Heath")
     assert 0 < taken < many
@@ -134,6 +153,7 @@ def test_an_import_can_be_cancelled(browse: Any, until: Until, repository: Impor
         ("", "Say which repository"),
         ("/etc", "/etc is in no directory that may be imported"),
         ("http://127.0.0.1/x.git", "Nothing is imported from http://127.0.0.1"),
+        ("http://localhost.example/x.git", "Nothing is imported from http://localhost.example"),
         ("https://me:secret@example.org/x.git", "would be shown to others"),
         ("ext::sh -c id", "neither https:// nor a path"),
         ("-u/x", "neither https:// nor a path"),
@@ -185,3 +205,26 @@ def test_only_who_may_import_sees_imports(browse: Any, repository: Import) -> No
     for at in ("/code/import", address, f"{address}/state"):
         assert writer.get(at).status == 403
     assert writer.post("/code/import", {"source": "https://example.org/x"}).status == 403
+
+
+def test_another_site_cannot_make_somebody_import(browse: Any) -> None:
+    keeper = browse("maintainer")
+    told = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": "https://elsewhere.example",
+        "Sec-Fetch-Site": "cross-site",
+    }
+    body = b"source=https://example.org/forced.git"
+    assert keeper.request("POST", "/code/import", body, told).status == 403
+    assert "forced" not in keeper.words("/code/import")
+
+
+def test_a_host_that_answers_with_another_address_is_not_followed(
+    browse: Any, until: Until, redirecting: str
+) -> None:
+    keeper = browse("maintainer")
+    address = ask(keeper, f"{redirecting}/away.git").location
+    until(lambda: ended(keeper, address), "ended")
+
+    assert "Not imported. Git says:" in keeper.words(address)
+    assert keeper.get("/code/away").status == 404

@@ -50,7 +50,7 @@ def test_a_page_that_was_not_saved_tells_nobody(browse: Any, until: Until) -> No
 
     late = writer.submit(old, "body", body=f"Moles, see #{number}.\n", save="")
     assert late.status == 409
-    # Of the wiki's events each comes after those before it, so this one shows that none came.
+    # When a later one has come, one that was published before it has come, too.
     after = writer.new_ticket("After")
     writer.write_page("Later", f"#{after}\n")
     until(lambda: "Mentioned in Later" in writer.words(f"/tickets/{after}"), "mentioned")

@@ -81,13 +81,15 @@ def fetch(source: Source, place: Path, ctx: Context, settings: Settings) -> None
 
 
 def _clone(url: str, into: Path, ctx: Context, settings: Settings) -> None:
-    argv = [settings.git, "clone", "--bare", "--progress", "--no-local", "--", url, str(into)]
+    # A host that may be asked must not send us to one that may not.
+    argv = [settings.git, "-c", "http.followRedirects=false", "clone", "--bare", "--progress"]
+    argv += ["--no-local", "--", url, str(into)]
     environment = {
         "PATH": settings.path,
         "HOME": str(into.parent),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "file:https:http",
+        "GIT_ALLOW_PROTOCOL": url.partition(":")[0],
         "LC_ALL": "C",
     }
     end_s = time.monotonic() + FETCH_S_MAX

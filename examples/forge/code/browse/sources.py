@@ -53,10 +53,16 @@ def _from_url(typed: str, allowed: Sequence[str]) -> str:
     prefixes = [prefix for prefix in allowed if "://" in prefix]
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise Refused(f"{typed} is neither https:// nor a path. {_possible(allowed)}")
-    if not any(typed.startswith(prefix) for prefix in prefixes):
+    if not any(_begins_with(typed, prefix) for prefix in prefixes):
         raise Refused(f"Nothing is imported from {parts.scheme}://{parts.hostname}. "
                       f"{_possible(allowed)}")  # fmt: skip
     return typed
+
+
+def _begins_with(url: str, prefix: str) -> bool:
+    """Tell whether a URL begins with a prefix, and not with a longer name of a host."""
+    rest = url[len(prefix) :]
+    return url.startswith(prefix) and (prefix.endswith("/") or rest[:1] in {"", "/", ":"})
 
 
 def _from_path(typed: str, allowed: Sequence[str]) -> str:
