@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -104,3 +107,26 @@ def test_a_mail_that_can_never_be_sent_is_dead_and_says_why(
     assert "tracker.jobs.mail" in dead
     assert "550" in dead
     assert mail_server.taken_by(keeper.user) == []
+
+
+def test_every_ticket_tells_once_however_often_the_workers_are_killed(
+    browse: Any, until: Until, forge: RunningSite
+) -> None:
+    writer, keeper = browse("developer"), browse("developer")
+    numbers = []
+    for number in range(24):
+        numbers.append(writer.new_ticket(f"Number {number}", assignee=keeper.user))
+        if number % 8 == 5:
+            slots = forge.status()["services"]["tickets.tasks"]["slots"]
+            for pid in [slot["pid"] for slot in slots if slot["state"] == "ready"]:
+                os.kill(pid, signal.SIGKILL)
+
+    until(lambda: keeper.unread == len(numbers), "told of each")
+    # All that was asked for has ended by now, so nothing can be told again later.
+    until(lambda: not waiting(forge), "nothing waits")
+    assert [told_of(forge, number) for number in numbers] == [1] * len(numbers)
+
+
+def waiting(forge: RunningSite) -> list[Any]:
+    listed = json.loads(forge.run("tasks", "list", "--json").stdout)["tasks"]
+    return [one for one in listed if one["state"] not in {"completed", "dead", "cancelled"}]
