@@ -128,5 +128,8 @@ def test_every_ticket_tells_once_however_often_the_workers_are_killed(
 
 
 def waiting(forge: RunningSite) -> list[Any]:
-    listed = json.loads(forge.run("tasks", "list", "--json").stdout)["tasks"]
-    return [one for one in listed if one["state"] not in {"completed", "dead", "cancelled"}]
+    states = ("pending", "scheduled", "held", "queued", "running", "retryable")
+    asked = [word for state in states for word in ("--state", state)]
+    listed = forge.run("tasks", "list", "--name", "tracker.jobs.notify", *asked, "--json").stdout
+    found: list[Any] = json.loads(listed)["tasks"]
+    return found
