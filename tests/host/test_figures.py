@@ -12,6 +12,12 @@ from mergepoint.host import figures
 from mergepoint.host.wsgi import WsgiShim
 
 
+@pytest.fixture(autouse=True)
+def nothing_measured_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no meter behind: other tests count the calls of a request."""
+    monkeypatch.setattr(figures, "_meter", None)
+
+
 class Named:
     """What a framework leaves in the environ: an object with the route's text."""
 

@@ -187,7 +187,7 @@ def test_an_app_imports_it_where_mergepoint_is_not_installed(
     worker = workers.start("app:app", where=tmp_path, python=python)
     withheld, hidden, user = ask(worker, "/", **ADA)
 
-    assert withheld == ["mergepoint.cli", "mergepoint.core", "mergepoint.identity.accounts",
+    assert withheld == ["mergepoint.cli", "mergepoint.identity.accounts",
                         "mergepoint.identity.keys"]  # fmt: skip
     assert hidden, "the site's own libraries must stay off the app's path"
     assert user == "ada"

@@ -60,6 +60,7 @@ class Slot:
         self._connection: Connection | None = None
         self._calls = 0
         self._knows_main = False
+        self._doomed = False
 
     @property
     def pid(self) -> int:
@@ -90,7 +91,11 @@ class Slot:
         return value
 
     def kill(self) -> None:
-        """End the child now, whatever it does; who waits for it gets `ChildDied`."""
+        """End the child now, whatever it does; who waits for it gets `ChildDied`.
+
+        The next call gets another child, even if this one takes its time to be gone.
+        """
+        self._doomed = True
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
@@ -109,7 +114,7 @@ class Slot:
                 process.wait()
 
     def _ready(self, needs_main: bool) -> Connection:
-        if self._process is not None and self._process.poll() is not None:
+        if self._doomed or (self._process is not None and self._process.poll() is not None):
             self.stop()  # it died between two calls: nobody's fault
         if needs_main and not self._knows_main:
             self.stop()
@@ -127,6 +132,7 @@ class Slot:
             )
         self._connection = Connection(ours.detach())
         self._calls = 0
+        self._doomed = False
         self._knows_main = needs_main
         told = {
             "path": [entry or str(Path.cwd()) for entry in sys.path],
