@@ -65,10 +65,10 @@ def test_a_hub_that_was_stopped_leaves_its_workers_their_jobs(
     async def scenario() -> None:
         async with connected(hub) as worker, connected(hub) as other:
             await put(worker, "a")
-            leases = await take(worker, lease_s=1.0)
+            leases = await take(worker, lease_s=3.0)
             hub.signal(signal.SIGSTOP)
             extending = asyncio.create_task(worker.extend(leases, 60.0))
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(4.0)
             hub.signal(signal.SIGCONT)
             assert await extending == []
             assert await take(other, wait_s=0.3) == []

@@ -6,8 +6,9 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,27 @@ class Person:
     token: str
 
 
-@dataclass(frozen=True)
+FRESH_S = 240.0
+"""A session's token lives ten minutes, and the site may serve for longer than that."""
+
+
 class Site:
     """The running site, and somebody genuine."""
 
-    running: RunningSite
-    alice: Person
-    signing: Ed25519PrivateKey
+    def __init__(self, running: RunningSite, alice: Person, signing: Ed25519PrivateKey) -> None:
+        self.running = running
+        self.signing = signing
+        self._alice = alice
+        self._logged_in_s = time.monotonic()
+
+    @property
+    def alice(self) -> Person:
+        """Somebody genuine, whose session is a few minutes old at most."""
+        if time.monotonic() - self._logged_in_s > FRESH_S:
+            session, refresh = logged_in(self.running, self._alice.user)
+            self._alice = replace(self._alice, session=session, refresh=refresh)
+            self._logged_in_s = time.monotonic()
+        return self._alice
 
     @property
     def url(self) -> str:
@@ -140,12 +155,18 @@ def person(site: RunningSite, user: str, *roles: str) -> Person:
     wanted = [part for role in roles for part in ("--role", role)]
     run(site, "users", "add", user, *wanted, "--password-stdin", text=PASSWORD)
     token = run(site, "tokens", "create", user, "tests")
+    session, refresh = logged_in(site, user)
+    return Person(user, session, refresh, token)
+
+
+def logged_in(site: RunningSite, user: str) -> tuple[str, str]:
+    """Log in as a browser would; return the cookies of session and refresh."""
     with httpx2.Client(base_url=f"http://127.0.0.1:{site.port}", timeout=30) as browser:
         form = {"user": user, "password": PASSWORD, "next": "/"}
         answer = browser.post("/-/accounts/login", data=form)
         assert answer.status_code == 303, answer.text
         session, refresh = (browser.cookies[f"mergepoint-{k}"] for k in ("session", "refresh"))
-    return Person(user, session, refresh, token)
+    return session, refresh
 
 
 def signing_key(state: Path) -> Ed25519PrivateKey:

@@ -13,7 +13,7 @@ def asked(site: Site, **kwargs: object) -> httpx2.Response:
     return site.told("plain", "/secret", **kwargs)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def forger(site: Site) -> Forger:
     return Forger(site.alice.session, site.signing)
 

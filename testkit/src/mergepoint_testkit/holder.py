@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mergepoint.bus.contract import Engine, Lease, Limits
+from mergepoint.bus.errors import BusLost
 from mergepoint.core.clock import SystemClock
 
 STEP_S_MAX = 60.0
@@ -110,9 +111,21 @@ async def _hold(asked: dict[str, Any]) -> None:
         )
     _say({"event": "took", "attempts": sorted({lease.attempt for lease in leases})})
     await asyncio.to_thread(sys.stdin.readline)
-    lost = await engine.ack(leases)
+    lost = await _acked(engine, leases)
     _say({"event": "finished", "lost": len(lost)})
     await engine.close()
+
+
+async def _acked(engine: Engine, leases: list[Lease]) -> list[Lease]:
+    """Finish them, again while the connection that was lost is not back; return what was lost."""
+    ends_s = time.monotonic() + STEP_S_MAX
+    while True:
+        try:
+            return await engine.ack(leases)
+        except BusLost:
+            if time.monotonic() > ends_s:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def _say(what: dict[str, Any]) -> None:
