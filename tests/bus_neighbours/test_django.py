@@ -31,7 +31,6 @@ directory = "shop"
 venv = "{venv}"
 processes = 1
 tasks = "jobs"
-task_queues = ["default", "mail"]
 """
 Json = dict[str, Any]
 

@@ -20,9 +20,7 @@ class Asker:
         self.site = site
         self.tasks = Tasks(site.home, app="test")
 
-    def ask(
-        self, task: str, *args: Any, queue: str = "default", key: str = "", **options: Any
-    ) -> Any:
+    def ask(self, task: str, *args: Any, queue: str = "test", key: str = "", **options: Any) -> Any:
 
         home = self.site.home
         payload, kind = encode(task, home.codec, args, {})

@@ -39,7 +39,7 @@ def test_a_failed_task_says_why_and_an_unreadable_one_is_dead_at_once(
     bad = asker.ask("fail", retries=0)
     home = site.home
 
-    spec = Spec(id=new_id(home.clock.unix_s()), name="add", payload=b"\xff\x00 no json")
+    spec = Spec(id=new_id(home.clock.unix_s()), name="add", queue="test", payload=b"\xff\x00 no json")
     home.wait(lambda: send(home, [spec]))
 
     assert "as it was told to" in asker.ended(bad).error
@@ -140,7 +140,7 @@ def test_keys_keep_their_order_over_two_runners_that_are_killed(
 
 
 def test_a_name_nobody_knows_waits_for_a_runner_that_does(site: TaskSite, asker: Asker) -> None:
-    old = site.runner(module="tests.tasks.old_jobs", queues=["default"])
+    old = site.runner(module="tests.tasks.old_jobs", queues=["test"])
     handle = asker.ask("add", 2, 3)
     until(lambda: handle.record().state is TaskState.PARKED, "it is parked")
     old.stop()

@@ -82,7 +82,7 @@ def test_a_task_that_kills_its_process_is_dead_and_its_neighbours_are_not(
     assert [h.result(wait_s=PATIENCE_S) for h in neighbours] == ["n0", "n1", "n2"]
 
 
-@pytest.mark.parametrize(("task", "queue"), [("forever", "default"), ("patient", "loop")])
+@pytest.mark.parametrize(("task", "queue"), [("forever", "test"), ("patient", "loop")])
 def test_a_handler_that_runs_too_long_is_stopped(
     site: TaskSite, asker: Asker, task: str, queue: str
 ) -> None:

@@ -87,7 +87,7 @@ class Site:
         from mergepoint.tasks.outbox import belong_to
 
         belong_to(bus_url=engine_url(self.document), limits=self.document.limits, clock=self.clock)
-        return Tasks(home=self, app=self.address.partition("/")[0])
+        return Tasks(home=self, app=app_of(self.address))
 
     @staticmethod
     def testing(**how: Any) -> Testing:
@@ -166,6 +166,11 @@ def connect(environment: Mapping[str, str] | None = None) -> Site:
             told = os.environ if environment is None else environment
             _connected = Site(document_of(told.get(VARIABLE, "")), SystemClock())
         return _connected
+
+
+def app_of(address: str) -> str:
+    """Return the app of an address: of `tickets/0`, and of its task workers `tickets.tasks/0`."""
+    return address.partition("/")[0].partition(".")[0]
 
 
 def document_of(text: str) -> Document:

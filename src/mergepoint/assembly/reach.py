@@ -90,16 +90,18 @@ class Reach:
         await put_releases(self.engine, self.ledger, releases, self._address, now_s)
 
     async def run_task(
-        self, name: str, args: list[Any], kwargs: Json, *, queue: str, key: str, delay_s: float
-    ) -> str:
+        self, name: str, args: list[Any], kwargs: Json, *, queue: str, app: str, key: str,
+        delay_s: float,
+    ) -> str:  # fmt: skip
         """Record a task and queue it; return its id.
 
-        Without a `queue` it is that of the task's earlier runs, and so are its options.
+        Without a `queue` it is that of the task's earlier runs, and so are its options; a task
+        that never ran goes to the queue of `app`.
         """
         now_s = self.clock.unix_s()
         known = await self.ledger.records(name=name, limit=1)
         payload, content_type = self.codec.encode({"args": args, "kwargs": kwargs})
-        earlier = known[0].spec if known else Spec(id="", name=name)
+        earlier = known[0].spec if known else Spec(id="", name=name, queue=app or "default")
         spec = Spec(
             id=new_id(now_s), name=name, payload=payload, content_type=content_type, key=key,
             queue=queue or earlier.queue, options=earlier.options,

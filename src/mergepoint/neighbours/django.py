@@ -42,6 +42,8 @@ except ImportError:  # Django before 6 with the package that its tasks were grow
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+DEFAULT = "default"
+"""What Django calls the queue of tasks that name none."""
 KEEP_RESULT_S = 86_400.0
 OPTIONS = {"retries": 0, "timeout_s": 3600.0, "keep_result_s": KEEP_RESULT_S}
 RAISED = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)", re.MULTILINE)
@@ -119,7 +121,7 @@ class MergepointBackend(BaseTaskBackend):  # type: ignore[misc]
         function = self._with_context(task) if task.takes_context else task.func
         made: Declared[..., Any] = tasks.task(
             name=task.module_path,
-            queue=task.queue_name,
+            queue=own_queue(task.queue_name),
             priority=priority(task.priority),
             **self._how,
         )(function)
@@ -127,7 +129,7 @@ class MergepointBackend(BaseTaskBackend):  # type: ignore[misc]
 
     def _asking(self, task: Any) -> Any:
         return self._declared(task).with_options(
-            at=task.run_after, queue=task.queue_name, priority=priority(task.priority)
+            at=task.run_after, queue=own_queue(task.queue_name), priority=priority(task.priority)
         )
 
     def _with_context(self, task: Any) -> Any:
@@ -179,7 +181,8 @@ class MergepointBackend(BaseTaskBackend):  # type: ignore[misc]
             raise refusals.TaskResultDoesNotExist(record.id) from None
         if not isinstance(task, base.Task):
             raise refusals.TaskResultDoesNotExist(record.id)
-        return dataclasses.replace(task, queue_name=record.spec.queue)
+        queue = record.spec.queue
+        return dataclasses.replace(task, queue_name=DEFAULT if queue == own_queue() else queue)
 
 
 def _running() -> str:
@@ -197,6 +200,12 @@ def _named(function: Any, like: Any) -> Any:
     function.__signature__ = inspect.Signature(parameters)
     del function.__wrapped__
     return function
+
+
+def own_queue(name: str = DEFAULT) -> str:
+    """Return our queue for Django's: its default is the app's own, which other apps have not."""
+    app: str = mergepoint.connect().tasks.app
+    return app if name == DEFAULT and app else name
 
 
 def priority(django: int) -> int:

@@ -41,13 +41,18 @@ class Declaration:
     unique: Unique | None
 
 
-def declaration_of(function: Callable[..., Any], given: dict[str, Any]) -> Declaration:
-    """Check what was written and return it; raise `DeclarationRefused` with the name."""
+def declaration_of(
+    function: Callable[..., Any], given: dict[str, Any], queue: str = "default"
+) -> Declaration:
+    """Check what was written and return it; raise `DeclarationRefused` with the name.
+
+    `queue` is where a task goes that names none.
+    """
     given = dict(given)
     name = given.pop("name", "") or f"{function.__module__}.{function.__qualname__}"
     what = Declaration(
         name=name,
-        queue=given.pop("queue", "default"),
+        queue=given.pop("queue", "") or queue,
         priority=given.pop("priority", 4),
         key=given.pop("key", ""),
         unique=_unique(given.pop("unique", None)),

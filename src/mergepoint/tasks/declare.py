@@ -99,7 +99,8 @@ class Tasks(Overview):
     def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a task: `@site.tasks.task` or `@site.tasks.task(retries=5, key="url")`.
 
-        `name`: of module and function unless given. `queue`, `retries` (after the first attempt),
+        `name`: of module and function unless given. `queue`: the app's own, which has its name,
+        unless given. `retries` (after the first attempt),
         `backoff` (a `Backoff`), `timeout_s`, `priority` (0 to 9), `key` (an argument's name, or a
         function of the arguments), `unique` (True or a `Unique`), `rate` ("10/s", "100/5m", a
         `Rate`), `batch`, `runs_in` ("thread", "loop", "process"), `keep_result_s`,
@@ -132,7 +133,7 @@ class Tasks(Overview):
         return scheduled
 
     def _declare(self, function: Callable[..., Any], given: dict[str, Any]) -> Task[..., Any]:
-        what = declaration_of(function, given)
+        what = declaration_of(function, given, self.app or "default")
         if what.name in self.declared and self.declared[what.name].function is not function:
             raise DeclarationRefused(
                 f"two tasks are called {what.name}", next="give one a name: task(name=...)"

@@ -20,6 +20,10 @@ from mergepoint.bus.hub.work import Work
 
 TICK_S = 1.0
 HOUSEKEEPING_S = 10.0
+LATE_S = 0.25
+"""A timer that is so late says that this process stood still."""
+HEARD_S = 0.1
+"""Then what workers said meanwhile is heard first: their extensions lie in the sockets."""
 AGAIN_S = 0.05
 """Between two steps of housekeeping while there is more of it."""
 
@@ -37,6 +41,8 @@ class Due:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._at_s = 0.0
+        self._not_before_s = 0.0
+        self._listening = False
         self._next_due_s = 0.0
         self._housekeeping_s = self._loop.time()
         self._pending = False
@@ -59,6 +65,7 @@ class Due:
         due_s = self._batches.first_due_s()
         if due_s is not None:
             first_s = min(first_s, now_s + due_s - parts.ages.monotonic_s())
+        first_s = max(first_s, self._not_before_s)
         if self._timer is None or first_s < self._at_s - 0.001:
             if self._timer is not None:
                 self._timer.cancel()
@@ -72,12 +79,18 @@ class Due:
 
     def _tick(self) -> None:
         self._timer = None
+        now_s = self._loop.time()
+        if now_s > self._at_s + LATE_S and not self._listening:
+            self._listening = True  # once: whoever is always late must end leases, too
+            self._at_s = self._not_before_s = now_s + HEARD_S
+            self._timer = self._loop.call_at(self._at_s, self._tick)
+            return
+        self._listening = False
         parts = self._store.parts
         self._peers.overdue()
         self._groups.look_for_room()
         monotonic_s = parts.ages.monotonic_s()
         self._batches.tick(monotonic_s)
-        now_s = self._loop.time()
         if not self._pending and self._is_due(monotonic_s, now_s):
             # Its end plans anew; until then nothing here is asked twice.
             self._pending = True

@@ -138,7 +138,9 @@ def cancel(ids: tuple[str, ...], reason: str) -> None:
 @command.command()
 @click.argument("name")
 @click.argument("arguments", default="{}")
-@click.option("--queue", default="", help="Its queue.  [default: where it ran last, else default]")
+@click.option(
+    "--queue", default="", help="Its queue.  [default: where it ran last, else its app's]"
+)
 @click.option("--key", default="", help="One at a time of this key.")
 @click.option("--delay-s", type=click.FloatRange(min=0), default=0.0, help="Not before.")
 @click.option("--wait-s", type=click.FloatRange(min=0), default=0.0,
@@ -157,9 +159,12 @@ def run(name: str, arguments: str, queue: str, key: str, delay_s: float, wait_s:
     from mergepoint.cli.task_view import arguments_of
 
     args, kwargs = arguments_of(arguments)
+    app = _app_of(name)
 
     async def work(reach: Reach) -> Any:
-        placed = await reach.run_task(name, args, kwargs, queue=queue, key=key, delay_s=delay_s)
+        placed = await reach.run_task(
+            name, args, kwargs, queue=queue, app=app, key=key, delay_s=delay_s
+        )
         return placed, await reach.ended(placed, wait_s) if wait_s else await _known(reach, placed)
 
     identifier, record = with_bus(work)
@@ -198,6 +203,15 @@ def schedule() -> None:
         ("TASK", "APP", "WHEN", "TIME ZONE", "MISSED", "NEXT", "WRITTEN"),
         (schedule_row(row, now_s) for row in rows),
     )
+
+
+def _app_of(name: str) -> str:
+    """Return the app that a task belongs to by its name; empty when several may be meant."""
+    from mergepoint.cli.bus_reach import site_with_bus
+    from mergepoint.manifest.resolve_bus import app_of_task
+
+    apps = site_with_bus().apps.values()
+    return app_of_task(name, {one.name: one.tasks.module for one in apps if one.tasks is not None})
 
 
 async def _known(reach: Reach, identifier: str) -> TaskRecord:
