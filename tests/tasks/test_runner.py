@@ -39,7 +39,9 @@ def test_a_failed_task_says_why_and_an_unreadable_one_is_dead_at_once(
     bad = asker.ask("fail", retries=0)
     home = site.home
 
-    spec = Spec(id=new_id(home.clock.unix_s()), name="add", queue="test", payload=b"\xff\x00 no json")
+    spec = Spec(
+        id=new_id(home.clock.unix_s()), name="add", queue="test", payload=b"\xff\x00 no json"
+    )
     home.wait(lambda: send(home, [spec]))
 
     assert "as it was told to" in asker.ended(bad).error
