@@ -75,7 +75,7 @@ def unknown(arguments: list[str]) -> str:
 
 
 def names_of(command: click.Command) -> dict[str, click.Parameter]:
-    parameters = command.get_params(click.Context(command))
+    parameters = command.get_params(click.Context(command, **command.context_settings))
     return {name: p for p in parameters for name in (*p.opts, *p.secondary_opts)}
 
 
