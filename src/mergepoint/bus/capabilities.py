@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NoReturn
 
 from mergepoint.bus.errors import NotCapable
 
@@ -83,6 +84,14 @@ def demand(capabilities: Capabilities, *names: str) -> None:
         raise NotCapable(
             f"the bus engine {capabilities.engine} has no {told}", next="mergepoint bus engines"
         )
+
+
+def refuse_waiting(engine: str) -> NoReturn:
+    """Raise `NotCapable` for `Overflow.WAIT` on an engine that cannot slow its publishers down."""
+    raise NotCapable(
+        f"the bus engine {engine} cannot let publishers wait for a listener",
+        next="take overflow=gap, or bind a queue to the topics: it keeps what is not read yet",
+    )
 
 
 def has(capabilities: Capabilities, name: str) -> bool:

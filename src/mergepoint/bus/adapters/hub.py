@@ -22,7 +22,7 @@ from mergepoint.bus.adapters.hub_live import (
 )
 from mergepoint.bus.adapters.hub_puts import Puts
 from mergepoint.bus.adapters.hub_wire import Answer
-from mergepoint.bus.capabilities import Capabilities, Durability, Watching
+from mergepoint.bus.capabilities import Capabilities, Durability, Watching, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
     Entry,
@@ -36,7 +36,7 @@ from mergepoint.bus.contract import (
     QueueStats,
     TopicStats,
 )
-from mergepoint.bus.errors import BusLost, LeaseLost, MessageTooLarge, NotCapable, RequestTimeout
+from mergepoint.bus.errors import BusLost, LeaseLost, MessageTooLarge, RequestTimeout
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 from mergepoint.wire.frames import Frame
@@ -129,10 +129,7 @@ class HubEngine:
     ) -> HubSubscription:
         """Return once nothing published from now on can be missed."""
         if overflow is not Overflow.GAP:
-            raise NotCapable(
-                "the bus engine hub does not slow publishers down (try memory or a queue)",
-                next="subscribe with overflow gap, or bind a queue",
-            )
+            refuse_waiting("hub")
         head: dict[str, Any] = {"op": "subscribe", "pattern": pattern}
         if last:
             head["last"] = True

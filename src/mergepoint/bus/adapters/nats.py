@@ -21,7 +21,7 @@ from mergepoint.bus.adapters.nats_requests import Requests
 from mergepoint.bus.adapters.nats_stats import queue_stats
 from mergepoint.bus.adapters.nats_topics import Topics
 from mergepoint.bus.adapters.nats_wire import HEADER_BYTES, settings_of
-from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand
+from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
     Engine,
@@ -40,7 +40,7 @@ from mergepoint.bus.contract import (
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, BusRefused, MessageTooLarge, NotCapable
+from mergepoint.bus.errors import BusError, BusRefused, MessageTooLarge
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -136,11 +136,7 @@ class NatsEngine:
         """Listen from now on; NATS cannot slow a publisher down, so `WAIT` is refused."""
         self._link.alive()
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine nats cannot let publishers wait for a listener (try hub);"
-                " bind a queue to the topic instead",
-                next="mergepoint bus engines",
-            )
+            refuse_waiting("nats")
         return await self._topics.subscribe(pattern, last)
 
     async def bind(self, queue: str, pattern: str) -> None:

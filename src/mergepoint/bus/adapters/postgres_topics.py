@@ -16,8 +16,9 @@ from typing import Any
 from mergepoint.bus.adapters import postgres_rows as rows
 from mergepoint.bus.adapters.postgres_link import Link
 from mergepoint.bus.buffer import Buffer
+from mergepoint.bus.capabilities import refuse_waiting
 from mergepoint.bus.contract import Overflow, TopicStats
-from mergepoint.bus.errors import BusClosed, BusError, NotCapable
+from mergepoint.bus.errors import BusClosed, BusError
 from mergepoint.wire.envelope import Message
 
 CHANNEL = "mergepoint"
@@ -114,11 +115,7 @@ class Topics:
     ) -> PostgresSubscription:
         """See `Engine.subscribe`."""
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine postgresql cannot slow publishers down for a live subscription"
-                " (try hub, or bind a queue)",
-                next="use overflow=gap, or bind a queue to the topics",
-            )
+            refuse_waiting("postgresql")
         async with self._lock:
             here = await self.here()
             # Values after the place: one that is newer comes twice, but none is missed.

@@ -22,7 +22,7 @@ from mergepoint.bus.adapters.xmpp_link import Link
 from mergepoint.bus.adapters.xmpp_presence import Presence
 from mergepoint.bus.adapters.xmpp_requests import Requests
 from mergepoint.bus.adapters.xmpp_topics import Topics
-from mergepoint.bus.capabilities import Capabilities, Durability, Watching
+from mergepoint.bus.capabilities import Capabilities, Durability, Watching, refuse_waiting
 from mergepoint.bus.contract import (
     Engine,
     Handler,
@@ -35,7 +35,7 @@ from mergepoint.bus.contract import (
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, MessageTooLarge, NotCapable
+from mergepoint.bus.errors import BusError, MessageTooLarge
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -122,10 +122,7 @@ class XmppEngine(NoQueues):
         """Listen from now on."""
         self._link.alive()
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine xmpp cannot let publishers wait for a listener (try hub)",
-                next="mergepoint bus engines",
-            )
+            refuse_waiting("xmpp")
         return await self._topics.subscribe(pattern, last)
 
     async def topics(self) -> list[TopicStats]:

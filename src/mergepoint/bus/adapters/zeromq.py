@@ -19,7 +19,7 @@ from mergepoint.bus.adapters.zeromq_presence import Presence
 from mergepoint.bus.adapters.zeromq_relay import Frames
 from mergepoint.bus.adapters.zeromq_requests import Requests
 from mergepoint.bus.adapters.zeromq_topics import Topics
-from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand
+from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand, refuse_waiting
 from mergepoint.bus.contract import (
     Engine,
     Handler,
@@ -32,7 +32,7 @@ from mergepoint.bus.contract import (
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, MessageTooLarge, NotCapable
+from mergepoint.bus.errors import BusError, MessageTooLarge
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -113,10 +113,7 @@ class ZeromqEngine(NoQueues):
         if last:
             demand(self.capabilities, "last")
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine zeromq cannot let publishers wait for a listener (try hub)",
-                next="mergepoint bus engines",
-            )
+            refuse_waiting("zeromq")
         return await self._topics.subscribe(pattern)
 
     async def topics(self) -> list[TopicStats]:

@@ -21,7 +21,7 @@ from mergepoint.bus.adapters.rabbitmq.presence import Presence
 from mergepoint.bus.adapters.rabbitmq.queues import Queues
 from mergepoint.bus.adapters.rabbitmq.requests import Requests
 from mergepoint.bus.adapters.rabbitmq.topics import Topics
-from mergepoint.bus.capabilities import Capabilities, demand
+from mergepoint.bus.capabilities import Capabilities, demand, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
     Engine,
@@ -41,7 +41,7 @@ from mergepoint.bus.contract import (
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import MessageTooLarge, NotCapable
+from mergepoint.bus.errors import MessageTooLarge
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -98,10 +98,7 @@ class RabbitmqEngine:
         if last:
             demand(self.capabilities, "last")
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine rabbitmq cannot slow publishers down",
-                next="overflow=Overflow.GAP, or a named subscription (bind)",
-            )
+            refuse_waiting("rabbitmq")
         return await self._topics.subscribe(pattern)
 
     async def bind(self, queue: str, pattern: str) -> None:

@@ -19,7 +19,7 @@ from mergepoint.bus.adapters.redis.presence import Presence
 from mergepoint.bus.adapters.redis.queues import Queues
 from mergepoint.bus.adapters.redis.requests import Requests
 from mergepoint.bus.adapters.redis.topics import Topics
-from mergepoint.bus.capabilities import Capabilities
+from mergepoint.bus.capabilities import Capabilities, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
     Engine,
@@ -39,7 +39,7 @@ from mergepoint.bus.contract import (
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import MessageTooLarge, NotCapable
+from mergepoint.bus.errors import MessageTooLarge
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -88,10 +88,7 @@ class RedisEngine:
     ) -> Subscription:
         """Listen from now on; `Overflow.WAIT` is refused, a server waits for no subscriber."""
         if overflow is Overflow.WAIT:
-            raise NotCapable(
-                "the bus engine redis cannot slow publishers down",
-                next="overflow=Overflow.GAP, or a named subscription (bind)",
-            )
+            refuse_waiting("redis")
         return await self._topics.subscribe(pattern, last=last)
 
     async def bind(self, queue: str, pattern: str) -> None:
