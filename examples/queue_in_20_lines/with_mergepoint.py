@@ -13,9 +13,9 @@ def put(job: dict) -> None:
 
 
 def work() -> None:
-    while lease := queue.get(wait_s=5):
-        with lease as job:
-            print("mailing", job["to"], flush=True)
+    while job := queue.get(wait_s=2):
+        with job:
+            print("mailing", job.value["to"], flush=True)
 
 
 if __name__ == "__main__":

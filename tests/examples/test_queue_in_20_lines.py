@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import subprocess
@@ -59,3 +61,33 @@ def test_it_works_and_forgets_what_a_killed_worker_had() -> None:
         )  # fmt: skip
         assert again.stdout == "", "nobody looks into the list of what is being worked on"
         assert server.command("LLEN", "working") == ":1", "and there it stays"
+
+
+def test_with_mergepoint_a_killed_workers_job_is_done_by_the_next(tmp_path: Path) -> None:
+    socket, program = tmp_path / "hub.sock", EXAMPLE / "with_mergepoint.py"
+    told = {"state_dir": str(tmp_path), "socket": str(socket)}
+    argv = [sys.executable, "-m", "mergepoint.bus.hub"]
+    hub = subprocess.Popen(argv, env={**os.environ, "MERGEPOINT_HUB": json.dumps(told)})
+    try:
+        while not socket.exists():
+            assert hub.poll() is None
+            time.sleep(0.02)
+        bus = {"url": f"hub+unix://{socket}", "address": "mail/0"}
+        env = {**os.environ, "MERGEPOINT_BUS": json.dumps(bus)}
+        taking = (
+            "import os, mergepoint\n"
+            "job = mergepoint.connect().bus.queue('mail').get(wait_s=20)\n"
+            "assert job.value == {'to': 'bob'}\n"
+            "os.kill(os.getpid(), 9)\n"
+        )
+        subprocess.run([sys.executable, str(program), "bob"], env=env, check=True)
+        killed = subprocess.run([sys.executable, "-c", taking], env=env, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        again = subprocess.run(
+            [sys.executable, str(program), "work"], env=env,
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert again.stdout == "mailing bob\n"
+    finally:
+        hub.terminate()
+        hub.wait()
