@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import subprocess
@@ -200,6 +201,17 @@ def test_what_no_other_process_can_find_is_refused_by_name(pool: Pool) -> None:
         offload(pool=pool)(inner)()
     with pytest.raises(NotOffloadable, match="argument of square cannot be pickled"):
         offload(pool=pool)(work.square)(threading.Lock())
+
+
+def test_a_module_findable_only_since_the_last_call_is_found(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = offload(pool=pool)(work.pid)()
+    assert offload(pool=pool)(work.pid)() == child
+    (tmp_path / "come_late.py").write_text("def answer():\n    return 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    come_late = importlib.import_module("come_late")
+    assert offload(pool=pool)(come_late.answer)() == 42
 
 
 def test_functions_of_a_script_run_without_running_the_script_again(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def main_file() -> str:
     return str(getattr(module, "__file__", "") or "")
 
 
+def search_path() -> list[str]:
+    """Return where this process finds modules now; the empty entry is the working directory."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
+
+
 def offer_file() -> str:
     """Return the file that offers Mergepoint here, empty where Mergepoint is installed."""
     for finder in sys.meta_path:
@@ -60,6 +65,7 @@ class Slot:
         self._connection: Connection | None = None
         self._calls = 0
         self._knows_main = False
+        self._search_path: list[str] = []
         self._doomed = False
 
     @property
@@ -116,8 +122,8 @@ class Slot:
     def _ready(self, needs_main: bool) -> Connection:
         if self._doomed or (self._process is not None and self._process.poll() is not None):
             self.stop()  # it died between two calls: nobody's fault
-        if needs_main and not self._knows_main:
-            self.stop()
+        if (needs_main and not self._knows_main) or self._search_path != search_path():
+            self.stop()  # what it was told at its start is no longer what a call needs
         if self._connection is None:
             self._start(needs_main)
         if self._connection is None:
@@ -134,8 +140,9 @@ class Slot:
         self._calls = 0
         self._doomed = False
         self._knows_main = needs_main
+        self._search_path = search_path()
         told = {
-            "path": [entry or str(Path.cwd()) for entry in sys.path],
+            "path": self._search_path,
             "directory": str(Path.cwd()),
             "main": main_file() if needs_main else "",
             "offer": offer_file(),
