@@ -1,7 +1,7 @@
 """A PostgreSQL of the test's own: a fresh cluster on a Unix socket, never on a port.
 
-Place:  tests -> [postgres] -> initdb, pg_ctl
-Rule:   runs as a user who is not root, as PostgreSQL insists; ends with the test that began it.
+Place:  tests -> [postgres] -> real_server -> initdb, postgres, createdb
+Rule:   runs as a user who is not root, as PostgreSQL insists; says what is PostgreSQL's own.
 """
 
 from __future__ import annotations
@@ -10,85 +10,109 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from mergepoint_testkit.real_server import RealServer, as_user, running
 from mergepoint_testkit.services import unavailable
 
 VERSIONS = Path("/usr/lib/postgresql")
 USERS = ("postgres", "nobody")
 COMMAND_S_MAX = 120.0
 OPTIONS = {
-    "listen_addresses": "''",
+    "listen_addresses": "",
     "fsync": "off",
-    "max_connections": "60",
+    "max_connections": "200",
     "shared_buffers": "16MB",
 }
+SOCKET = ".s.PGSQL.5432"
+"""What libpq looks for in the directory that an address names as host."""
+_STATUS_LINE = 7
+"""Of postmaster.pid, counted from 0: the one pg_ctl waits for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Postgres:
-    """One cluster; may be stopped and started again to see who notices."""
+@dataclass
+class Postgres(RealServer):
+    """One cluster; `stop` is an immediate one: every connection is cut."""
 
+    name: ClassVar[str] = "postgres"
+    start_s_max: ClassVar[float] = 60.0
+    stop_signal: ClassVar[signal.Signals] = signal.SIGQUIT
     programs: Path
-    directory: Path
-    user: str | None
-    """The user it runs as when the tests run as root."""
 
     @property
     def owner(self) -> str:
         """Return the name of the superuser."""
         return self.user or pwd.getpwuid(os.geteuid()).pw_name
 
-    def url(self, database: str = "postgres") -> str:
-        """Return the address of a database, for SQLAlchemy and libpq alike."""
-        return f"postgresql://{self.owner}@/{database}?host={self.directory}"
+    @property
+    def socket(self) -> Path:
+        """Return where it listens."""
+        return self.directory / SOCKET
+
+    def url(self, database: str = "postgres", host: Path | None = None) -> str:
+        """Return a database's address for SQLAlchemy and libpq, with the socket in `host`."""
+        return f"postgresql://{self.owner}@/{database}?host={host or self.directory}"
 
     def create(self, database: str, like: str = "template0") -> str:
         """Make a database, empty or a copy of one nobody is connected to; return its address."""
         self._run("createdb", "-h", str(self.directory), "-T", like, database)
         return self.url(database)
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        settings = [f"-c {name}={value}" for name, value in OPTIONS.items()]
-        options = " ".join([f"-k {self.directory}", *settings])
-        log = self.directory / "log"
-        self._run("pg_ctl", "-D", self._data, "-w", "-l", str(log), "-o", options, "start")
-
-    def stop(self) -> None:
-        """Stop it at once: every connection is cut."""
-        self._run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
-
-    def initialise(self) -> None:
+    def prepare(self) -> None:
         """Make the cluster's files."""
+        if self.user is not None:
+            os.chown(self.directory, pwd.getpwnam(self.user).pw_uid, -1)
         self._run("initdb", "-D", self._data, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def _command(self) -> list[str]:
+        settings = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        program = str(self.programs / self.name)
+        return [program, "-D", self._data, "-k", str(self.directory), *settings]
+
+    def _answers(self) -> bool:
+        """It wrote that it is ready; a file of one that was killed names another process."""
+        assert self._process is not None
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            lines = (Path(self._data) / "postmaster.pid").read_text().splitlines()
+            return int(lines[0]) == self._process.pid and lines[_STATUS_LINE].strip() == "ready"
+        return False
+
+    def _apart(self) -> list[int]:
+        """Each process of a connection is a session of its own."""
+        if self._process is None:
+            return []
+        leader = self._process.pid
+        with contextlib.suppress(OSError):
+            return [*map(int, Path(f"/proc/{leader}/task/{leader}/children").read_text().split())]
+        return []
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.defpath, "LC_ALL": "C"}
 
     @property
     def _data(self) -> str:
         return str(self.directory / "data")
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(self.programs / program), *arguments],
-            user=self.user,
-            group=pwd.getpwnam(self.user).pw_gid if self.user else None,
-            extra_groups=[] if self.user else None,
-            cwd=self.directory,
-            env={"PATH": os.defpath, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # a pipe would be inherited by the server and never end
-            stderr=subprocess.DEVNULL,
-            timeout=COMMAND_S_MAX,
-            check=False,
-        )
+        with (self.directory / "out").open("ab") as out:
+            done = subprocess.run(
+                [str(self.programs / program), *arguments],
+                cwd=self.directory,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                timeout=COMMAND_S_MAX,
+                check=False,
+                **as_user(self.user),
+            )
         if done.returncode != 0:
-            log = self.directory / "log"
-            said = log.read_text()[-2000:] if log.exists() else "no log"
-            raise RuntimeError(f"{program} ended with {done.returncode}: {said}")
+            raise RuntimeError(f"{program} ended with {done.returncode}: {self._said()}")
 
 
 @contextlib.contextmanager
@@ -99,22 +123,8 @@ def running_postgres() -> Iterator[Postgres]:
         unavailable("postgresql is not installed; run tools/services.sh")
         return
     user = _user() if os.geteuid() == 0 else None
-    # Below /tmp: a socket's path has at most 107 characters.
-    directory = Path(tempfile.mkdtemp(prefix="mergepoint-pg-", dir="/tmp"))
-    try:
-        if user is not None:
-            found = pwd.getpwnam(user)
-            os.chown(directory, found.pw_uid, found.pw_gid)
-        server = Postgres(programs, directory, user)
-        server.initialise()
-        server.start()
-        try:
-            yield server
-        finally:
-            with contextlib.suppress(RuntimeError):
-                server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with running(lambda place: Postgres(place, programs, user=user), Postgres.name) as server:
+        yield server
 
 
 def _programs() -> Path | None:

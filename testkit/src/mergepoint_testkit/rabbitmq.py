@@ -1,7 +1,7 @@
 """A RabbitMQ of the test's own: one node with its own epmd, on loopback, that may be killed.
 
-Place:  tests -> [rabbitmq] -> epmd, rabbitmq-server, rabbitmqctl
-Rule:   runs as whoever runs the tests, in a directory of its own; ends with the test that began it.
+Place:  tests -> [rabbitmq] -> real_server -> epmd, rabbitmq-server, rabbitmqctl
+Rule:   runs as whoever runs the tests; says what is RabbitMQ's own.
 """
 
 from __future__ import annotations
@@ -9,21 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
-import signal
 import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from mergepoint_testkit.peers import free_port
+from mergepoint_testkit.real_server import RealServer, greeted, running
 from mergepoint_testkit.services import require_program, unavailable
 
-START_S_MAX = 120.0
-STOP_S_MAX = 60.0
 COMMAND_S_MAX = 60.0
 PLACES = ("/usr/lib/rabbitmq/lib/*/sbin", "/usr/local/sbin", "/opt/*/sbin")
 """Debian's own `rabbitmq-server` changes to another user; the one inside its library does not."""
@@ -40,18 +36,17 @@ log.file.level = warning
 
 
 @dataclass
-class RabbitServer:
-    """One node; `kill` is SIGKILL, and `start` brings it back with what it had on disk."""
+class RabbitServer(RealServer):
+    """One node and its epmd."""
 
+    name: ClassVar[str] = "rabbitmq-server"
+    start_s_max: ClassVar[float] = 120.0
+    stop_s_max: ClassVar[float] = 60.0
     programs: Path
-    directory: Path
     port: int
     epmd_port: int
     distribution_port: int
-    started_s: float = 0.0
-    """How long the last start took."""
-    _process: subprocess.Popen[bytes] | None = None
-    _epmd: subprocess.Popen[bytes] | None = None
+    _epmd: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
     def node(self) -> str:
@@ -69,31 +64,17 @@ class RabbitServer:
         return self.url(name)
 
     def start(self) -> None:
-        """Start it and wait until it speaks AMQP."""
-        began = time.monotonic()
+        """Start it, and its epmd the first time, and wait until it speaks AMQP."""
         if self._epmd is None:
             self._epmd = self._popen("epmd", "-port", str(self.epmd_port))
-        self._process = self._popen(str(self.programs / "rabbitmq-server"))
-        while not self._speaks():
-            if self._process.poll() is not None or time.monotonic() - began > START_S_MAX:
-                raise RuntimeError(f"rabbitmq-server did not start: {self._said()}")
-            time.sleep(0.05)
-        self.started_s = time.monotonic() - began
-
-    def stop(self) -> None:
-        """End the node in good order; a second call does nothing."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the node with SIGKILL: what it had not written is gone."""
-        self._end(signal.SIGKILL)
+        super().start()
 
     def end(self) -> None:
         """End the node and its epmd."""
         self.kill()
         if self._epmd is not None:
             self._epmd.kill()
-            self._epmd.wait(STOP_S_MAX)
+            self._epmd.wait(self.stop_s_max)
             self._epmd = None
 
     def control(self, *words: str) -> str:
@@ -125,6 +106,19 @@ class RabbitServer:
         (self.directory / "plugins").write_text("[].")
         (self.directory / "environment").write_text("")
 
+    def _command(self) -> list[str]:
+        return [str(self.programs / self.name)]
+
+    def _answers(self) -> bool:
+        return greeted(self.port, PROTOCOL_HEADER, b"\x01")
+
+    def _lingers(self) -> bool:
+        """The shell that was waited for may end before the machine below it has let go."""
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        return False
+
     def _environment(self) -> dict[str, str]:
         place = self.directory
         return {
@@ -144,73 +138,18 @@ class RabbitServer:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": MORE_ERLANG,
         }
 
-    def _popen(self, *words: str) -> subprocess.Popen[bytes]:
-        with (self.directory / "out").open("ab") as out:
-            return subprocess.Popen(
-                words,
-                env=self._environment(),
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,  # a shell and the machine below it are ended as one group
-            )
-
-    def _speaks(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-                connection.sendall(PROTOCOL_HEADER)
-                return connection.recv(1) == b"\x01"
-        except OSError:
-            return False
-
-    def _said(self) -> str:
-        return (self.directory / "out").read_text()[-2000:]
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if number == signal.SIGKILL:
-            os.killpg(self._process.pid, number)
-        else:
-            self._process.send_signal(number)
-        try:
-            self._process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(STOP_S_MAX)
-        self._process = None
-        self._wait_until_gone()
-
-    def _wait_until_gone(self) -> None:
-        """The shell that was waited for may end before the machine below it has let go."""
-        until = time.monotonic() + STOP_S_MAX
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                return
-            time.sleep(0.05)
-
 
 @contextlib.contextmanager
 def running_rabbitmq() -> Iterator[RabbitServer]:
     """Give a node that runs; skip, or fail where it is required, when none is installed."""
-    require_program("rabbitmq-server")
+    require_program(RabbitServer.name)
     programs = _programs()
     if programs is None:
         unavailable("rabbitmq-server has no sbin directory of its own")
         return
-    directory = Path(tempfile.mkdtemp(prefix="mergepoint-rabbitmq-", dir="/tmp"))
-    server = RabbitServer(programs, directory, free_port(), free_port(), free_port())
-    try:
-        server.prepare()
-        server.start()
-        print(f"rabbitmq-server answers after {server.started_s:.1f} s")
+    ports = free_port(), free_port(), free_port()
+    with running(lambda place: RabbitServer(place, programs, *ports), RabbitServer.name) as server:
         yield server
-    finally:
-        server.end()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _programs() -> Path | None:
