@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
-from mergepoint.bus.adapters.postgres_link import Link
+import psycopg
+
+from mergepoint.bus.adapters.postgres_link import Link, Parameters, Row
 from mergepoint.bus.adapters.postgres_presence import PostgresMembership, PostgresWatch, Presence
 from mergepoint.bus.adapters.postgres_publish import Publisher
 from mergepoint.bus.adapters.postgres_queues import WAKE as QUEUE_WAKE
@@ -45,6 +48,7 @@ from mergepoint.bus.errors import BusClosed, BusError
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
+T = TypeVar("T")
 PRUNE_S = 30.0
 """Between two looks for what may be forgotten."""
 
@@ -234,6 +238,27 @@ class PostgresEngine:
         """See `Engine.watch`."""
         self._check()
         return await self._presence.watch(pattern)
+
+    # --- for the ledger of tasks, which shares the database and its connections ------------------
+
+    async def call(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Run one statement, which is one transaction; raise the bus's errors."""
+        self._check()
+        return await self._link.call(sql, parameters)
+
+    async def together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+        """Run this in one transaction, anew where a deadlock undid it; raise the bus's errors."""
+        self._check()
+        return await self._link.together(work)
+
+    async def room(self, queue: str, coming: int) -> None:
+        """Raise `BusFull` when the queue has no room for so many more messages."""
+        self._check()
+        await self._queues.room(queue, coming)
+
+    def wake(self, queue: str) -> None:
+        """Tell takers that something was put into the queue."""
+        self._queues.wake(queue)
 
     def _check(self) -> None:
         if self._closed:

@@ -12,8 +12,11 @@ from mergepoint.bus.errors import BusError, BusFull, BusLost, BusRefused
 
 FULL = "MP001"
 """What `mergepoint.put` raises when a queue has no room."""
+UNKNOWN_TASK = "MP002"
+"""What the ledger of tasks raises where a task shall wait for one that is not recorded."""
 BY_STATE: dict[str, tuple[type[BusError], str]] = {
     FULL: (BusFull, "take messages out of it, or raise queue_messages_max"),
+    UNKNOWN_TASK: (BusRefused, "record it first, or in the same call"),
     "53100": (BusFull, "the server's disk is full; free space on it"),
     "53200": (BusFull, "the server is out of memory"),
     "53300": (BusRefused, "the server takes no more connections; raise max_connections"),

@@ -16,8 +16,8 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -56,7 +56,11 @@ PLANS = " ".join(
 )
 """Every hot query walks an index in its order. A queue grows and shrinks faster than statistics are
 taken, and for a LIMIT that is a variable the planner expects a tenth of the table."""
+TRIES_MAX = 5
+"""How often a transaction is tried that the server undoes for the sake of another one."""
+UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 log = logging.getLogger("mergepoint.bus.postgresql")
+T = TypeVar("T")
 
 Row = tuple[Any, ...]  # Any: columns, typed by whoever asks
 Parameters = Sequence[object] | Mapping[str, object]
@@ -120,17 +124,37 @@ class Link:
             async with asyncio.timeout(self.limits.call_s):
                 return await self._call(sql, parameters)
         except (psycopg.Error, TimeoutError, PoolTimeout) as error:
-            if self._closed:
-                raise BusClosed("the bus was closed in this process") from None
-            if isinstance(error, psycopg.Error) and breaks_connection(error):
-                self._suspect.set()
-            raise self._told(error) from None
+            raise self._failed(error) from None
+
+    async def together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+        """Run this in one transaction within `call_s`; raise the bus's errors.
+
+        What the server undoes for a deadlock is run anew, at most `TRIES_MAX` times.
+        """
+        try:
+            async with asyncio.timeout(self.limits.call_s):
+                for _ in range(TRIES_MAX - 1):
+                    with contextlib.suppress(*UNDONE):
+                        return await self._together(work)
+                return await self._together(work)
+        except (psycopg.Error, TimeoutError, PoolTimeout) as error:
+            raise self._failed(error) from None
 
     def signal(self, channel: str, name: str) -> None:
         """Wake whoever listens there, soon and together with others."""
         self._wakes.add(channel, name)
 
     async def _call(self, sql: str, parameters: Parameters) -> list[Row]:
+        async with self._lent() as connection:
+            cursor = await connection.execute(sql, parameters, prepare=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def _together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+        async with self._lent() as connection, connection.transaction():
+            return await work(connection)
+
+    @contextlib.asynccontextmanager
+    async def _lent(self) -> AsyncIterator[psycopg.AsyncConnection]:
         await self._connected.wait()
         if self._closed:
             raise BusClosed("the bus was closed in this process")
@@ -139,10 +163,17 @@ class Link:
         async with pool.connection() as connection:
             self._busy.add(connection)
             try:
-                cursor = await connection.execute(sql, parameters, prepare=True)
-                return await cursor.fetchall() if cursor.description else []
+                yield connection
             finally:
                 self._busy.discard(connection)
+
+    def _failed(self, error: psycopg.Error | TimeoutError | PoolTimeout) -> BusError:
+        """Return what a call raises; a broken connection makes the others be looked at, too."""
+        if self._closed:
+            return BusClosed("the bus was closed in this process")
+        if isinstance(error, psycopg.Error) and breaks_connection(error):
+            self._suspect.set()
+        return self._told(error)
 
     # --- staying connected ------------------------------------------------------------------------
 

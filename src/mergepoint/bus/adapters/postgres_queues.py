@@ -71,6 +71,10 @@ class Queues:
             fresh.discard(put.message.id)
         return accepted
 
+    async def room(self, queue: str, coming: int) -> None:
+        """Raise `BusFull` when the queue has no room for so many more."""
+        await self._room.check(queue, coming)
+
     def wake(self, queue: str) -> None:
         """Tell everybody who waits for this queue, here at once, elsewhere soon."""
         self.woken(queue)

@@ -36,6 +36,14 @@ class Room:
         self._link = link
         self._counts: dict[str, _Count] = {}
 
+    async def check(self, queue: str, coming: int) -> None:
+        """Raise `BusFull` when so many more do not fit; for who puts without `mergepoint.put`."""
+        limit = await self.exact_limit(queue, coming)
+        if limit:
+            ((found,),) = await self._link.call(COUNT_SQL, (queue, limit + 1))
+            if found + coming > limit:
+                raise _full(queue, limit)
+
     async def exact_limit(self, queue: str, coming: int) -> int:
         """Return the bound the database must check, 0 when it was checked here; or `BusFull`."""
         limit = self._link.limits.queue_messages_max
@@ -50,9 +58,13 @@ class Room:
             count = _Count(found, now + max(COUNT_S_MIN, COUNT_SHARE * (now - began)))
             self._counts[queue] = count
         if count.found + coming > limit:
-            raise BusFull(
-                f"queue {queue} is full: it takes {limit} messages",
-                next="take messages out of it, or raise queue_messages_max",
-            )
+            raise _full(queue, limit)
         count.found += coming
         return 0
+
+
+def _full(queue: str, limit: int) -> BusFull:
+    return BusFull(
+        f"queue {queue} is full: it takes {limit} messages",
+        next="take messages out of it, or raise queue_messages_max",
+    )
