@@ -229,6 +229,11 @@ class Ledger(Protocol):
         """Whether releases are put in the same transaction, by the ledger itself."""
         ...
 
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it does by itself what `due` does; else runners ask for it."""
+        ...
+
     async def enqueue(self, specs: Sequence[Spec]) -> Enqueued:
         """Record all or none."""
         ...

@@ -17,6 +17,16 @@ from mergepoint.tasks.states import TaskState
 class CallingLedger:
     """Every method of `contract.Ledger`, by `do`; Any: `operations` names what each answers."""
 
+    @property
+    def is_queue(self) -> bool:
+        """Whether it puts by itself what it releases."""
+        raise NotImplementedError
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it releases by itself what is due: where it is the queue."""
+        return self.is_queue
+
     async def do(self, name: str, /, **arguments: Any) -> Any:
         """Do one operation of the table."""
         raise NotImplementedError

@@ -59,7 +59,7 @@ class Errands:
     def loops(self, hello: dict[str, Any]) -> list[Coroutine[Any, Any, None]]:
         """Return the loops to run."""
         loops = [self._inbox(), self._schedules(hello)]
-        return loops if self.ledger.is_queue else [*loops, self._pump()]
+        return loops if self.ledger.keeps_time else [*loops, self._pump()]
 
     async def _pump(self) -> None:
         """Release what is due, where the ledger is no queue and nobody else does."""
