@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from mergepoint.tasks.contract import Ending, Finish, Release, Start, TaskRecord
+from mergepoint.tasks.contract import Ending, Finish, Ledger, Release, Start, TaskRecord
 from mergepoint.tasks.ledger.local import LocalLedger
 from mergepoint.tasks.spec import Options, Spec
 
@@ -29,9 +30,9 @@ class HandClock:
 class Desk:
     """A ledger and the simplest queue there can be: a list of releases."""
 
-    def __init__(self) -> None:
-        self.clock = HandClock()
-        self.ledger = LocalLedger(":memory:", self.clock)
+    def __init__(self, ledger: Ledger, clock: HandClock) -> None:
+        self.clock = clock
+        self.ledger = ledger
         self.queue: list[Release] = []
         self._numbers = itertools.count(1)
 
@@ -70,3 +71,14 @@ class Desk:
     async def state(self, task: str) -> str:
         record = await self.ledger.record(task)
         return "forgotten" if record is None else record.state.value
+
+
+def local_desk() -> Desk:
+    """Return a desk on a ledger in memory."""
+    clock = HandClock()
+    return Desk(LocalLedger(":memory:", clock), clock)
+
+
+Story = Callable[[Desk], Coroutine[Any, Any, None]]
+Tell = Callable[[Story], None]
+"""Runs a story at a new desk; each suite has a fixture `tell` for its own ledger."""

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import pytest
 
 from mergepoint.tasks.contract import Ending, Progress
 from mergepoint.tasks.spec import PENDING_S, SILENT_S, Backoff, Options
 from mergepoint.tasks.states import TaskState
-from tests.tasks.ledgers import Desk
-
-Story = Callable[[Desk], Coroutine[Any, Any, None]]
+from tests.tasks.ledgers import Desk, Tell
 
 
-def tell(story: Story) -> None:
-    async def told() -> None:
-        await story(Desk())
-
-    asyncio.run(told())
-
-
-def test_a_task_that_completes_keeps_its_result_and_is_forgotten_when_its_time_is_over() -> None:
+def test_a_task_that_completes_keeps_its_result_and_is_forgotten_when_its_time_is_over(
+    tell: Tell,
+) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec(options=Options(keep_result_s=60)))
         await desk.take()
@@ -40,7 +29,7 @@ def test_a_task_that_completes_keeps_its_result_and_is_forgotten_when_its_time_i
     tell(story)
 
 
-def test_recording_one_id_twice_changes_nothing() -> None:
+def test_recording_one_id_twice_changes_nothing(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         spec = desk.spec()
         await desk.add(spec)
@@ -52,7 +41,9 @@ def test_recording_one_id_twice_changes_nothing() -> None:
     tell(story)
 
 
-def test_a_failed_task_comes_back_later_and_later_and_is_dead_after_its_last_attempt() -> None:
+def test_a_failed_task_comes_back_later_and_later_and_is_dead_after_its_last_attempt(
+    tell: Tell,
+) -> None:
     async def story(desk: Desk) -> None:
         options = Options(retries=2, backoff=Backoff(first_s=10, factor=3, jitter=0))
         (task,) = await desk.add(desk.spec(options=options))
@@ -76,7 +67,7 @@ def test_a_failed_task_comes_back_later_and_later_and_is_dead_after_its_last_att
 
 
 @pytest.mark.parametrize("ending", [Ending.SNOOZED, Ending.RETURNED])
-def test_a_snooze_and_a_return_count_as_no_attempt(ending: Ending) -> None:
+def test_a_snooze_and_a_return_count_as_no_attempt(ending: Ending, tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec(options=Options(retries=0)))
         for _ in range(20):
@@ -94,7 +85,7 @@ def test_a_snooze_and_a_return_count_as_no_attempt(ending: Ending) -> None:
     tell(story)
 
 
-def test_whoever_lost_a_task_cannot_complete_it() -> None:
+def test_whoever_lost_a_task_cannot_complete_it(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec())
         message = desk.queue[0]
@@ -111,7 +102,7 @@ def test_whoever_lost_a_task_cannot_complete_it() -> None:
     tell(story)
 
 
-def test_a_message_of_an_older_release_starts_nothing() -> None:
+def test_a_message_of_an_older_release_starts_nothing(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec())
         old = desk.queue[0]
@@ -125,7 +116,9 @@ def test_a_message_of_an_older_release_starts_nothing() -> None:
     tell(story)
 
 
-def test_a_task_that_kills_its_process_is_dead_after_five_deaths_and_says_poison() -> None:
+def test_a_task_that_kills_its_process_is_dead_after_five_deaths_and_says_poison(
+    tell: Tell,
+) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec())
         message, starts = desk.queue[0], 0
@@ -140,7 +133,9 @@ def test_a_task_that_kills_its_process_is_dead_after_five_deaths_and_says_poison
     tell(story)
 
 
-def test_what_was_recorded_but_never_put_is_put_again_and_the_first_message_is_stale() -> None:
+def test_what_was_recorded_but_never_put_is_put_again_and_the_first_message_is_stale(
+    tell: Tell,
+) -> None:
     async def story(desk: Desk) -> None:
         made = await desk.ledger.enqueue([desk.spec()])
         (lost,) = made.releases
@@ -155,7 +150,7 @@ def test_what_was_recorded_but_never_put_is_put_again_and_the_first_message_is_s
     tell(story)
 
 
-def test_a_running_task_that_nobody_speaks_for_is_released() -> None:
+def test_a_running_task_that_nobody_speaks_for_is_released(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (quiet, spoken) = await desk.add(desk.spec(), desk.spec())
         await desk.take("t1")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import pytest
 
 from mergepoint.bus.errors import BusRefused
@@ -13,19 +9,10 @@ from mergepoint.tasks.contract import Ending
 from mergepoint.tasks.errors import ImpossibleStep, NoSuchTask
 from mergepoint.tasks.spec import Options, Rate, Unique
 from mergepoint.tasks.states import TaskState
-from tests.tasks.ledgers import Desk
-
-Story = Callable[[Desk], Coroutine[Any, Any, None]]
+from tests.tasks.ledgers import Desk, Tell
 
 
-def tell(story: Story) -> None:
-    async def told() -> None:
-        await story(Desk())
-
-    asyncio.run(told())
-
-
-def test_tasks_of_one_key_start_one_at_a_time_in_the_order_they_were_accepted() -> None:
+def test_tasks_of_one_key_start_one_at_a_time_in_the_order_they_were_accepted(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         ids = await desk.add(*(desk.spec(key="k") for _ in range(4)))
         (free,) = await desk.add(desk.spec(key="other"))
@@ -51,7 +38,7 @@ def test_tasks_of_one_key_start_one_at_a_time_in_the_order_they_were_accepted() 
     tell(story)
 
 
-def test_a_delayed_task_of_a_key_holds_back_those_behind_it() -> None:
+def test_a_delayed_task_of_a_key_holds_back_those_behind_it(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         later = desk.spec(key="k", not_before=desk.clock.at + 100)
         await desk.add(later, desk.spec(key="k"))
@@ -65,7 +52,7 @@ def test_a_delayed_task_of_a_key_holds_back_those_behind_it() -> None:
     tell(story)
 
 
-def test_a_dead_or_cancelled_task_lets_the_next_of_its_key_go() -> None:
+def test_a_dead_or_cancelled_task_lets_the_next_of_its_key_go(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first, second, third = await desk.add(*(desk.spec(key="k") for _ in range(3)))
         await desk.take()
@@ -80,7 +67,7 @@ def test_a_dead_or_cancelled_task_lets_the_next_of_its_key_go() -> None:
     tell(story)
 
 
-def test_one_task_of_a_unique_key_at_a_time() -> None:
+def test_one_task_of_a_unique_key_at_a_time(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first = desk.spec(unique_key="u")
         assert await desk.add(first, desk.spec(unique_key="u")) == [first.id, first.id]
@@ -93,7 +80,7 @@ def test_one_task_of_a_unique_key_at_a_time() -> None:
     tell(story)
 
 
-def test_a_unique_period_goes_on_after_the_task_is_done() -> None:
+def test_a_unique_period_goes_on_after_the_task_is_done(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         unique = Unique(period_s=3600)
         first = desk.spec(unique_key="u", unique=unique)
@@ -110,7 +97,7 @@ def test_a_unique_period_goes_on_after_the_task_is_done() -> None:
     tell(story)
 
 
-def test_unique_only_until_it_starts() -> None:
+def test_unique_only_until_it_starts(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         unique = Unique(states=(TaskState.PENDING, TaskState.QUEUED))
         first, second = (desk.spec(unique_key="u", unique=unique) for _ in range(2))
@@ -122,7 +109,7 @@ def test_unique_only_until_it_starts() -> None:
     tell(story)
 
 
-def test_a_rate_gives_every_waiting_task_a_time_of_its_own() -> None:
+def test_a_rate_gives_every_waiting_task_a_time_of_its_own(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         options = Options(rate=Rate(count=2, per_s=10))
         await desk.add(*(desk.spec(options=options) for _ in range(10)))
@@ -140,7 +127,7 @@ def test_a_rate_gives_every_waiting_task_a_time_of_its_own() -> None:
     tell(story)
 
 
-def test_an_unknown_name_is_parked_and_released_when_a_runner_knows_it() -> None:
+def test_an_unknown_name_is_parked_and_released_when_a_runner_knows_it(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec("new.task"))
         await desk.take()
@@ -158,7 +145,7 @@ def test_an_unknown_name_is_parked_and_released_when_a_runner_knows_it() -> None
     tell(story)
 
 
-def test_a_chain_hands_results_on_and_waits_for_a_dead_link_to_be_replayed() -> None:
+def test_a_chain_hands_results_on_and_waits_for_a_dead_link_to_be_replayed(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first = desk.spec()
         second = desk.spec(after=(first.id,))
@@ -181,7 +168,9 @@ def test_a_chain_hands_results_on_and_waits_for_a_dead_link_to_be_replayed() -> 
     tell(story)
 
 
-def test_a_join_starts_once_when_all_of_its_group_are_done_with_their_results_in_order() -> None:
+def test_a_join_starts_once_when_all_of_its_group_are_done_with_their_results_in_order(
+    tell: Tell,
+) -> None:
     from mergepoint.tasks.contract import Start
 
     async def story(desk: Desk) -> None:
@@ -201,7 +190,7 @@ def test_a_join_starts_once_when_all_of_its_group_are_done_with_their_results_in
     tell(story)
 
 
-def test_cancelling_a_link_cancels_what_waits_for_it() -> None:
+def test_cancelling_a_link_cancels_what_waits_for_it(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first = desk.spec()
         second = desk.spec(after=(first.id,))
@@ -214,7 +203,7 @@ def test_cancelling_a_link_cancels_what_waits_for_it() -> None:
     tell(story)
 
 
-def test_a_task_cannot_wait_for_one_that_does_not_exist() -> None:
+def test_a_task_cannot_wait_for_one_that_does_not_exist(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         with pytest.raises(BusRefused, match="no task nowhere"):
             await desk.add(desk.spec(after=("nowhere",)))
@@ -223,7 +212,7 @@ def test_a_task_cannot_wait_for_one_that_does_not_exist() -> None:
     tell(story)
 
 
-def test_a_running_task_is_asked_to_end_and_does_not_come_back() -> None:
+def test_a_running_task_is_asked_to_end_and_does_not_come_back(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec())
         await desk.take()
@@ -237,7 +226,7 @@ def test_a_running_task_is_asked_to_end_and_does_not_come_back() -> None:
     tell(story)
 
 
-def test_only_ended_tasks_are_replayed_and_a_replayed_one_is_last_of_its_key() -> None:
+def test_only_ended_tasks_are_replayed_and_a_replayed_one_is_last_of_its_key(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first, second = await desk.add(desk.spec(key="k"), desk.spec(key="k"))
         with pytest.raises(ImpossibleStep):
@@ -254,7 +243,7 @@ def test_only_ended_tasks_are_replayed_and_a_replayed_one_is_last_of_its_key() -
     tell(story)
 
 
-def test_an_expired_task_is_dead_instead_of_late() -> None:
+def test_an_expired_task_is_dead_instead_of_late(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         (task,) = await desk.add(desk.spec(expires_at=desk.clock.at + 5))
         desk.clock.at += 6
@@ -265,7 +254,7 @@ def test_an_expired_task_is_dead_instead_of_late() -> None:
     tell(story)
 
 
-def test_a_result_that_a_held_task_needs_outlives_its_time() -> None:
+def test_a_result_that_a_held_task_needs_outlives_its_time(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first, slow = desk.spec(options=Options(keep_result_s=1)), desk.spec()
         join = desk.spec(after=(first.id, slow.id))
@@ -280,7 +269,7 @@ def test_a_result_that_a_held_task_needs_outlives_its_time() -> None:
     tell(story)
 
 
-def test_an_effect_is_marked_once() -> None:
+def test_an_effect_is_marked_once(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         assert await desk.ledger.once("t", "mail", done=False) is False
         assert await desk.ledger.once("t", "mail", done=True) is True
@@ -290,7 +279,7 @@ def test_an_effect_is_marked_once() -> None:
     tell(story)
 
 
-def test_due_says_when_to_ask_again() -> None:
+def test_due_says_when_to_ask_again(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         assert (await desk.ledger.due()).next_at == 0
         at = desk.clock.at + 500
@@ -301,7 +290,7 @@ def test_due_says_when_to_ask_again() -> None:
     tell(story)
 
 
-def test_what_is_freed_by_its_chain_still_waits_for_its_key() -> None:
+def test_what_is_freed_by_its_chain_still_waits_for_its_key(tell: Tell) -> None:
     async def story(desk: Desk) -> None:
         first, before = desk.spec(), desk.spec(key="k")
         after = desk.spec(key="k", after=(first.id,))
