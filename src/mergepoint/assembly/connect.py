@@ -128,9 +128,13 @@ class Site:
         self.bus.close()
 
     async def _hub_ledger(self, engine: Engine) -> Ledger:
+        from mergepoint.assembly.engines import ledger_beside
         from mergepoint.bus.adapters.hub import HubEngine
         from mergepoint.tasks.ledger.hub import HubLedger
 
+        beside = await ledger_beside(engine, self.document.address)
+        if beside is not None:
+            return beside
         if not self.document.hub:
             raise BusRefused(
                 f"tasks need the site's hub, and {VARIABLE} names none",

@@ -11,6 +11,7 @@ import importlib
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.errors import BusRefused
 from mergepoint.core.clock import Clock
+from mergepoint.tasks.contract import Ledger
 
 ADAPTERS = "mergepoint.bus.adapters"
 ENGINES: dict[str, tuple[str, str, str]] = {
@@ -45,3 +46,15 @@ def engine_of(url: str, limits: Limits, clock: Clock, *, address: str) -> Engine
         raise BusRefused(f"the engine {module} needs {error.name}", next=install) from None
     engine: Engine = kind(url, limits, clock, address=address)
     return engine
+
+
+async def ledger_beside(engine: Engine, address: str) -> Ledger | None:
+    """Return the ledger in the open engine's own database; None where the hub keeps it."""
+    if engine.capabilities.engine != "postgresql":
+        return None
+    from mergepoint.bus.adapters.postgres import PostgresEngine
+    from mergepoint.tasks.ledger.postgres import PostgresLedger
+
+    if not isinstance(engine, PostgresEngine):
+        return None
+    return await PostgresLedger.opened(engine, source=address)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mergepoint.assembly.build import secret_of
-from mergepoint.assembly.engines import engine_of
+from mergepoint.assembly.engines import engine_of, ledger_beside
 from mergepoint.assembly.messages import bus_document, signing_key
 from mergepoint.bus.adapters.hub import HubEngine
 from mergepoint.bus.codec import Codec
@@ -53,6 +53,7 @@ class Reach:
         self._hub = hub
         self._address = address
         self.ledger: Ledger = HubLedger(hub.link, is_queue=engine is hub)
+        """Of the hub, unless the engine's own database keeps one."""
 
     def message(self, name: str, data: bytes, content_type: str) -> Message:
         """Return a message of ours to a topic or queue.
@@ -150,6 +151,7 @@ async def reach(site: Site) -> AsyncIterator[Reach]:
             engine = engine_of(told["url"], limits, clock, address=address)
             await engine.open(lambda _state, _reason: None)
         found = Reach(engine, hub, address, clock, codec)
+        found.ledger = await ledger_beside(engine, address) or found.ledger
         found.subscriptions = tuple(entry.queue for entry in site.subscriptions)
         yield found
     finally:
