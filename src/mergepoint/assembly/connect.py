@@ -2,7 +2,7 @@
 
 Place:  apps, tasks.runner -> [assembly.connect] -> bus.doorway, an engine, the ledger
 Rule:   reads the environment once and opens nothing: the first use connects. Offered to apps'
-        own environments, so it imports the standard library, bus, tasks, wire and core alone.
+        own environments, so it imports the standard library, bus, data, tasks, wire and core alone.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mergepoint.bus import context
@@ -21,8 +22,11 @@ from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.doorway import Bus, Parts
 from mergepoint.bus.errors import BusRefused
 from mergepoint.core.clock import Clock, SystemClock
+from mergepoint.data.config import VARIABLE as DATABASES
+from mergepoint.data.config import Database, databases_of
 
 if TYPE_CHECKING:
+    from mergepoint.data.site import Data
     from mergepoint.tasks.contract import Ledger
     from mergepoint.tasks.declare import Tasks
     from mergepoint.testing.site import Testing
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 VARIABLE = "MERGEPOINT_BUS"
 DEFAULT_ADDRESS = ""
+QUERIES = "queries-"
+"""Beginning of the files beside a worker's socket that say what was seen of its queries."""
 
 _lock = threading.Lock()
 _connected: Site | None = None
@@ -61,8 +67,14 @@ class Site:
         *,
         parts: Parts | None = None,
         make_ledger: Callable[[], Awaitable[Ledger]] | None = None,
+        databases: Sequence[Database] = (),
+        development: bool = False,
+        record_file: Path | None = None,
     ) -> None:
         self.document = document
+        self._databases = tuple(databases)
+        self._development = development
+        self._record_file = record_file
         self.clock = clock
         self.codec = Codec(document.serializer, document.serializer_options, clock)
         self.bus = Bus(parts or parts_of(document, clock, self.codec))
@@ -88,6 +100,20 @@ class Site:
 
         belong_to(bus_url=engine_url(self.document), limits=self.document.limits, clock=self.clock)
         return Tasks(home=self, app=app_of(self.address))
+
+    @cached_property
+    def data(self) -> Data:
+        """The databases, SQL methods and documents; what is enqueued joins their transactions."""
+        from mergepoint.data.site import Data
+        from mergepoint.tasks import outbox
+
+        return Data(
+            self._databases,
+            self.clock,
+            watches=(outbox.watch,),
+            development=self._development,
+            record_file=self._record_file,
+        )
 
     @staticmethod
     def testing(**how: Any) -> Testing:
@@ -121,7 +147,9 @@ class Site:
         return context.extensions()
 
     def close(self) -> None:
-        """Close the bus; a second call does nothing."""
+        """Close the bus and the databases; a second call does nothing."""
+        if "data" in vars(self):
+            self.data.close()
         hub, self._hub = self._hub, None
         if hub is not None:
             self.bus.wait(hub.close)
@@ -162,14 +190,33 @@ class Site:
 def connect(environment: Mapping[str, str] | None = None) -> Site:
     """Return this process's site; the same one at every call. Opens nothing yet.
 
-    Raises `BusRefused` where the process was not started by a site that has a bus.
+    Raises `BusRefused` where the process was not started by a site that has a bus or a database.
     """
     global _connected  # noqa: PLW0603 - one site and one loop per process, whoever asks
     with _lock:
         if _connected is None:
             told = os.environ if environment is None else environment
-            _connected = Site(document_of(told.get(VARIABLE, "")), SystemClock())
+            _connected = site_of(told)
         return _connected
+
+
+def site_of(told: Mapping[str, str]) -> Site:
+    """Return the site that an environment describes. Raises `BusRefused`, `DataRefused`."""
+    databases = databases_of(told.get(DATABASES, ""))
+    text = told.get(VARIABLE, "")
+    has_bus = bool(text) or not databases
+    address = f"{told.get('MERGEPOINT_APP', 'app')}/{told.get('MERGEPOINT_SLOT', '0')}"
+    document = document_of(text) if has_bus else Document(url="", address=address)
+    development = told.get("MERGEPOINT_MODE") == "development"
+    socket = told.get("MERGEPOINT_SOCKET", "")
+    name = f"{QUERIES}{(document.address or address).replace('/', '-')}.json"
+    return Site(
+        document,
+        SystemClock(),
+        databases=databases,
+        development=development,
+        record_file=Path(socket).parent / name if socket and development else None,
+    )
 
 
 def app_of(address: str) -> str:
@@ -213,6 +260,8 @@ def parts_of(document: Document, clock: Clock, codec: Codec) -> Parts:
     from mergepoint.assembly.engines import engine_of
 
     def make_engine() -> Engine:
+        if not document.url:
+            document_of("")  # raises what a process without a bus is told
         return engine_of(engine_url(document), document.limits, clock, address=document.address)
 
     return Parts(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 INTERFACES = ("wsgi", "asgi")
 PREFIX_MODES = ("host", "strip", "keep")
+TRANSACTIONS = ("request", "read-only-get")
 LOOP_BLOCK_S = 0.5
 THREADS_MAX = 1024
 IDLE_S = 86400
@@ -62,6 +63,8 @@ class Settings(NamedTuple):
     loop_block_s: float
     bus: bool = False
     """Whether the site has a bus, whose messages say which request they were made in."""
+    transactions: str = ""
+    """Whether each request is one transaction of `site.data`: `request`, `read-only-get`; or no."""
 
     @property
     def development(self) -> bool:
@@ -111,6 +114,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         request_timeout_s=_number(environ, "MERGEPOINT_REQUEST_TIMEOUT_S", 0.0),
         loop_block_s=_number(environ, "MERGEPOINT_LOOP_BLOCK_S", LOOP_BLOCK_S),
         bus=bool(environ.get("MERGEPOINT_BUS")),
+        transactions=_transactions(environ.get("MERGEPOINT_TRANSACTIONS", "")),
     )
 
 
@@ -146,6 +150,12 @@ def _member(entry: Any) -> Member:
         raise SettingsRefused(f"a member needs path and target, not {entry!r}") from None
     _one_of("interface of member " + member.path, member.interface, INTERFACES)
     return member
+
+
+def _transactions(told: str) -> str:
+    if told:
+        _one_of("MERGEPOINT_TRANSACTIONS", told, TRANSACTIONS)
+    return told
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

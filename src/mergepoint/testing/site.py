@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from mergepoint.assembly.connect import Document, Site
@@ -24,6 +26,7 @@ from mergepoint.bus.adapters.memory_broker import Broker
 from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.doorway import Parts
+from mergepoint.data.config import Database, of_urls
 from mergepoint.testing.faults import Faults
 from mergepoint.testing.virtual_time import VirtualTime
 
@@ -43,8 +46,14 @@ class Testing(Site):
         serializer: str = "json",
         serializer_options: dict[str, Any] | None = None,
         beside: Testing | None = None,
+        databases: Mapping[str, str] | None = None,
+        development: bool = False,
     ) -> None:
-        """`beside`: another process of that site, with an address of its own."""
+        """`beside`: another process of that site, with an address of its own.
+
+        `databases`: addresses by name; without any, `main` is a SQLite file that goes with it.
+        """
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         bounds = limits or (beside.document.limits if beside else Limits())
         document = Document(
             url="memory:",
@@ -64,6 +73,8 @@ class Testing(Site):
             self.time,
             parts=self._parts(document, codec),
             make_ledger=self._local_ledger,
+            databases=of_urls(databases) if databases else self._own_database(beside),
+            development=development,
         )
         if beside:
             # One broker lives on one loop, so processes of a test share the loop and its thread.
@@ -110,14 +121,22 @@ class Testing(Site):
         self.faults.shuffle(seed)
 
     def close(self) -> None:
-        """Close the bus; a second call does nothing."""
+        """Close the bus and the databases; a second call does nothing."""
         super().close()
+        if self._directory is not None:
+            self._directory.cleanup()
 
     def __enter__(self) -> Testing:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _own_database(self, beside: Testing | None) -> tuple[Database, ...]:
+        if beside is not None:
+            return beside._databases
+        self._directory = tempfile.TemporaryDirectory(prefix="mergepoint-test-")
+        return of_urls({"main": f"sqlite:///{self._directory.name}/main.db"})
 
     def _parts(self, document: Document, codec: Codec) -> Parts:
         def make_engine() -> Engine:

@@ -1,0 +1,1 @@
+"""An app's databases: one pool each, one transaction per request, SQL methods, documents."""
