@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDER = ("manifest", "assembly", "edge", "supervisor", "host", "core", "detect", "cli")
+ORDER = ("manifest", "assembly", "edge", "supervisor", "host", "feed", "core", "detect", "cli")
 
 
 def first_sentence(init: Path) -> str:

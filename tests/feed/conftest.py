@@ -1,0 +1,78 @@
+"""Files, servers and services of these tests; each test has a database of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from mergepoint_testkit.postgres import Postgres, running_postgres
+
+from mergepoint.core.clock import SystemClock
+from mergepoint.feed.contract import Database, FeedLimits, Reader
+from mergepoint.feed.service import FeedService
+
+_numbers = itertools.count(1)
+LIMITS = FeedLimits(lease_s=2.0, answer_s=10.0, read_s=20.0)
+"""Patient with a busy machine, but for the lease, which some barriers wait for."""
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_url(server: Postgres) -> str:
+    return server.create(f"feed{next(_numbers)}")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """The app's own connection to its file, in WAL mode."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = wal")
+        db.execute("CREATE TABLE tickets (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, title)")
+        yield db
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database("main", f"sqlite:///{tmp_path}/app.db", keys={"tickets": ("slug",)})
+
+
+Serve = Callable[..., "contextlib.AbstractAsyncContextManager[Path]"]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Serve these readers on a socket, whose path is given."""
+
+    @contextlib.asynccontextmanager
+    async def serving(
+        readers: Mapping[str, Reader], limits: FeedLimits = LIMITS
+    ) -> AsyncIterator[Path]:
+        service = FeedService(readers, limits, SystemClock(), lambda *_, **__: None)
+        path = tmp_path / "feed.sock"
+        await service.start(path)
+        try:
+            yield path
+        finally:
+            await service.stop()
+
+    return serving
+
+
+def run(work: object) -> None:
+    """Run a test's coroutine, bounded."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await work  # type: ignore[misc]
+
+    asyncio.run(bounded())
