@@ -18,7 +18,8 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from mergepoint.assembly.connect import Document, Site
 from mergepoint.bus.adapters.memory import MemoryEngine
@@ -29,6 +30,9 @@ from mergepoint.bus.doorway import Parts
 from mergepoint.data.config import Database, of_urls
 from mergepoint.testing.faults import Faults
 from mergepoint.testing.virtual_time import VirtualTime
+
+if TYPE_CHECKING:
+    from mergepoint.data.site import Data
 
 ADDRESS = "test/0"
 
@@ -73,9 +77,10 @@ class Testing(Site):
             self.time,
             parts=self._parts(document, codec),
             make_ledger=self._local_ledger,
-            databases=of_urls(databases) if databases else self._own_database(beside),
+            databases=of_urls(databases) if databases else (),
             development=development,
         )
+        self._beside = beside
         if beside:
             # One broker lives on one loop, so processes of a test share the loop and its thread.
             self.bus.share_loop(beside.bus)
@@ -132,9 +137,14 @@ class Testing(Site):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _own_database(self, beside: Testing | None) -> tuple[Database, ...]:
-        if beside is not None:
-            return beside._databases
+    @cached_property
+    def data(self) -> Data:
+        """The databases; made when a test first asks."""
+        if not self._databases:
+            self._databases = self._beside.data.databases if self._beside else self._own_database()
+        return super().data
+
+    def _own_database(self) -> tuple[Database, ...]:
         self._directory = tempfile.TemporaryDirectory(prefix="mergepoint-test-")
         return of_urls({"main": f"sqlite:///{self._directory.name}/main.db"})
 
