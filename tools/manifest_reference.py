@@ -25,7 +25,7 @@ from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTa
 from mergepoint.manifest.tables.mail import MailTable
 from mergepoint.manifest.tables.manifest import ManifestTable, ProfileTable
 from mergepoint.manifest.tables.parts import MemberTable
-from mergepoint.manifest.tables.site import CertificateTable, ListenTable, SiteTable
+from mergepoint.manifest.tables.site import CertificateTable, ListenTable, SiteTable, TlsTable
 from mergepoint.manifest.words import table_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,7 +152,8 @@ def reference() -> str:
 
 
 def certificates() -> Iterator[str]:
-    yield "`certificates` is a list of tables; the first also serves clients that name no host.\n"
+    yield from table(TlsTable, skip=("certificates",))
+    yield "\n`certificates` is a list of tables; the first also serves clients that name no host.\n"
     yield from table(CertificateTable)
 
 

@@ -166,3 +166,68 @@ def test_plain_http_on_a_tls_port_is_refused_and_others_are_served(site, directo
 
     assert not heard.startswith(b"HTTP/")
     assert shown(edge, "a.test") == "a"
+
+
+def asked(edge: EdgeProcess, door: str, path: str, *more: str, host: str = "a.test") -> list[str]:
+    """Return the status and the named fields of one answer, without following it."""
+    shown = "%{http_code} %header{location} %header{strict-transport-security}"
+    scheme = "https" if door == "https" else "http"
+    argv = ["curl", "-sS", "-k", "-o", "/dev/null", "-w", shown, *more]
+    argv += ["--resolve", f"{host}:{edge.port(door)}:127.0.0.1"]
+    argv += [f"{scheme}://{host}:{edge.port(door)}{path}"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout.split()
+
+
+@pytest.fixture
+def both(start, directory: Path):
+    """Start an edge that sends visitors of its plain listener to https:// on this port."""
+    challenges = directory / "public/.well-known/acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "token").write_text("token.thumb")
+    (directory / "public" / "a.txt").write_text("secret enough")
+
+    def begin(https_port: int | None = 443, **fields: object) -> EdgeProcess:
+        doors = {"http": {"https_port": https_port}, "https": {"tls": True}}
+        places = [issue(directory, "a", "a.test", common="a")]
+        apps = {"files": static(directory / "public")}
+        return start(apps, doors=doors, certificates=places, **fields)
+
+    return begin
+
+
+def test_a_visitor_over_plain_http_is_sent_to_https_with_path_and_query(both) -> None:
+    edge = both()
+    assert asked(edge, "http", "/a.txt?b=c%20d") == ["308", "https://a.test/a.txt?b=c%20d"]
+    assert asked(edge, "http", "/", "-d", "x=1")[0] == "308"
+    assert asked(edge, "https", "/a.txt") == ["200"]
+
+
+def test_the_way_to_https_names_a_port_that_is_not_the_usual_one(both) -> None:
+    assert asked(both(8443), "http", "/none") == ["308", "https://a.test:8443/none"]
+
+
+def test_a_challenge_of_a_certificate_authority_is_answered_on_plain_http(both) -> None:
+    edge = both()
+    assert asked(edge, "http", "/.well-known/acme-challenge/token") == ["200"]
+    assert (
+        asked(edge, "http", "/.well-known/acme-challenge/../../a.txt", "--path-as-is")[0] != "200"
+    )
+
+
+def test_whom_a_trusted_proxy_brought_over_https_is_not_sent_away(both) -> None:
+    edge = both(trusted_proxies=["127.0.0.1"], hsts_s=60)
+    brought = ("-H", "X-Forwarded-Proto: https")
+    assert asked(edge, "http", "/a.txt", *brought) == ["200", "max-age=60"]
+    assert asked(edge, "http", "/a.txt")[0] == "308"
+
+
+def test_nobody_who_is_not_trusted_stays_by_claiming_https(both) -> None:
+    assert asked(both(), "http", "/a.txt", "-H", "X-Forwarded-Proto: https")[0] == "308"
+
+
+def test_browsers_are_told_to_stay_over_https_and_only_there(both) -> None:
+    edge = both(None, hsts_s=31536000)
+    assert asked(edge, "https", "/a.txt") == ["200", "max-age=31536000"]
+    assert asked(edge, "https", "/none") == ["404", "max-age=31536000"]
+    assert asked(edge, "http", "/a.txt") == ["200"]

@@ -220,3 +220,24 @@ def test_listeners_are_named_by_what_they_speak(load: Load, certify, tmp_path: P
         ("admin", "127.0.0.1:9000", False, True),
         ("http-3", "unix:/tmp/x.sock", False, False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "ports"),
+    [
+        ('["0.0.0.0:80", "https://0.0.0.0:443"]', [443, None]),
+        ('["127.0.0.1:8000", "https://127.0.0.1:8443"]', [None, None]),
+        ('[{ address = ":8000", redirect_https = true }, "https://:8443"]', [8443, None]),
+        ('[{ address = ":80", redirect_https = false }, "https://:443"]', [None, None]),
+        ('[{ address = ":80", admin = true }, "https://:443", ":81"]', [None, None, None]),
+    ],
+)
+def test_plain_http_on_port_80_leads_to_https_unless_told_otherwise(
+    load: Load, certify, tmp_path: Path, listen: str, ports: list[int | None]
+) -> None:
+    certify(tmp_path)
+    tls = '[site.tls]\nhsts_s = 60\ncertificates = [{ cert = "cert.pem", key = "key.pem" }]\n'
+    site = load(f"[site]\nlisten = {listen}\n{tls}{TICKETS}")
+
+    assert [door.https_port for door in site.listeners] == ports
+    assert site.hsts_s == 60

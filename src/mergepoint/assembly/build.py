@@ -198,10 +198,11 @@ def _told(site: Site, app: App) -> dict[str, str]:
 def _own_url(site: Site) -> str:
     """Return where apps reach the site from this machine; empty when it only has Unix sockets.
 
-    A plain listener goes before one with TLS, whose certificate names another host.
+    A plain listener goes before one with TLS, whose certificate names another host, and before one
+    that sends everybody there.
     """
     doors = [item for item in site.listeners if not item.admin]
-    for listener in sorted(doors, key=lambda item: item.tls):
+    for listener in sorted(doors, key=lambda item: (item.https_port is not None, item.tls)):
         if listener.address.startswith("unix:"):
             continue
         host, _, port = listener.address.rpartition(":")

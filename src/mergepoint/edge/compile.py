@@ -74,10 +74,12 @@ def compile_snapshot(
                 "tls": listener.tls,
                 "proxy_protocol": listener.proxy_protocol,
                 "admin": listener.admin,
+                "https_port": listener.https_port,
             }
             for listener in site.listeners
         },
         "certificates": [{"cert": str(c.cert), "key": str(c.key)} for c in site.certificates],
+        "hsts_s": site.hsts_s,
         "trusted_proxies": list(site.trusted_proxies),
         "limits": cast(LimitsDoc, asdict(site.edge_limits)),
         "access_log": site.access_log,

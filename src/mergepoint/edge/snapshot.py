@@ -17,6 +17,7 @@ class ListenerDoc(TypedDict):
     tls: bool
     proxy_protocol: bool
     admin: bool
+    https_port: int | None
 
 
 class CertificateDoc(TypedDict):
@@ -235,6 +236,7 @@ class SnapshotDoc(TypedDict):
     secret: str
     listeners: dict[str, ListenerDoc]
     certificates: list[CertificateDoc]
+    hsts_s: int
     trusted_proxies: list[str]
     limits: LimitsDoc
     access_log: str

@@ -87,6 +87,7 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
             Certificate(placed(directory, pair.cert), placed(directory, pair.key))
             for pair in table.tls.certificates
         ),
+        hsts_s=table.tls.hsts_s,
         trusted_proxies=tuple(table.trusted_proxies),
         access_log=table.access_log or _access_log(setting.mode),
         compression=table.compression,
@@ -193,17 +194,42 @@ def _access_log(mode: Mode) -> str:
 
 def _listeners(table: SiteTable) -> tuple[Listener, ...]:
     listeners: list[Listener] = []
+    certificates = bool(table.tls.certificates)
+    https_port = _https_port(table, certificates=certificates)
     for entry in table.listen:
-        tls = wants_tls(entry, certificates=bool(table.tls.certificates))
+        tls = wants_tls(entry, certificates=certificates)
         base = entry.name or ("admin" if entry.admin else "https" if tls else "http")
         taken = {listener.name for listener in listeners}
         name, count = base, 2
         while name in taken and entry.name is None:
             name, count = f"{base}-{count}", count + 1
         listeners.append(
-            Listener(name, full_address(entry.address), tls, entry.proxy_protocol, entry.admin)
+            Listener(
+                name,
+                full_address(entry.address),
+                tls,
+                entry.proxy_protocol,
+                entry.admin,
+                https_port if wants_redirect(entry, tls=tls) else None,
+            )
         )
     return tuple(listeners)
+
+
+def _https_port(table: SiteTable, *, certificates: bool) -> int | None:
+    """Return the port of the first address for visitors that speaks TLS."""
+    for entry in table.listen:
+        port = entry.address.rpartition(":")[2]
+        if wants_tls(entry, certificates=certificates) and not entry.admin and port.isdecimal():
+            return int(port)
+    return None
+
+
+def wants_redirect(entry: ListenTable, *, tls: bool) -> bool:
+    """Return whether a listener sends visitors to https://: as written, else on port 80."""
+    if entry.redirect_https is not None:
+        return entry.redirect_https
+    return not (tls or entry.admin or entry.proxy_protocol) and entry.address.endswith(":80")
 
 
 def full_address(written: str) -> str:

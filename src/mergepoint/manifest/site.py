@@ -237,6 +237,8 @@ class Listener:
     proxy_protocol: bool = False
     admin: bool = False
     """Serves /livez, /readyz and /metrics and nothing of the site."""
+    https_port: int | None = None
+    """Visitors over plain HTTP are sent to https:// on this port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +268,8 @@ class Site:
     listeners: tuple[Listener, ...]
     apps: Mapping[str, App]
     certificates: tuple[Certificate, ...] = ()
+    hsts_s: int = 0
+    """How long browsers are told to come by https:// alone; 0: not at all."""
     trusted_proxies: tuple[str, ...] = ()
     access_log: str = "json"
     """``json``, ``combined`` or ``off``."""

@@ -129,6 +129,9 @@ pub struct Snapshot {
     pub apps: BTreeMap<String, App>,
     /// None: this site proves nobody.
     pub identity: Option<Identity>,
+    /// How long browsers are told to come by https:// alone (RFC 6797), 0 not at all.
+    #[serde(default)]
+    pub hsts_s: u32,
 }
 
 /// How talkative errors are.
@@ -163,6 +166,9 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Serves the operator, not visitors.
     pub admin: bool,
+    /// Sends whoever comes over plain HTTP to https:// on this port.
+    #[serde(default)]
+    pub https_port: Option<u16>,
 }
 
 /// A certificate chain and its key, both PEM files.

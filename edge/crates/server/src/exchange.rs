@@ -28,6 +28,7 @@ use crate::body::{self, Body};
 use crate::client::connection::Connection;
 use crate::compress;
 use crate::edge::{Edge, Kind, Loaded};
+use crate::encrypted;
 use crate::identity;
 use crate::identity::admit::{admit, Admitted};
 use crate::identity::told::Block;
@@ -97,6 +98,9 @@ pub async fn answer(
         )
     });
     record.mark(response.headers_mut());
+    if record.secure {
+        encrypted::insist(response.headers_mut(), loaded.snapshot.hsts_s);
+    }
     if close && http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .headers_mut()
@@ -145,6 +149,10 @@ async fn handle(
         visitor: None,
         told: None,
     };
+    record.secure = checked.origin.scheme == Scheme::Https;
+    if let Some(away) = encrypted::sent_to_https(connection.https_port, &checked, parts) {
+        return away;
+    }
     if let Some(keys) = identity::keys(loaded, parts, checked.target.path.as_str()) {
         return Ok(keys);
     }

@@ -6,6 +6,7 @@
 // The process, from its start to its end.
 pub mod drain;
 pub mod edge;
+pub mod encrypted;
 pub mod inherit;
 pub mod serving;
 pub mod startup;

@@ -61,6 +61,8 @@ pub struct Record {
     pub flight: Option<Arc<Flight>>,
     flight_key: usize,
     app: Option<Arc<AppMetrics>>,
+    /// The visitor came over https://, here or at a trusted proxy.
+    pub secure: bool,
     /// The request belongs to the operator and is not logged.
     pub silent: bool,
 }
@@ -104,6 +106,7 @@ impl Record {
             flight: None,
             flight_key: 0,
             app: None,
+            secure: false,
             silent: false,
         }
     }

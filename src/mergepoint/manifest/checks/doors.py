@@ -20,6 +20,7 @@ from mergepoint.manifest.rundir import SOCKET_PATH_BYTES_MAX
 from mergepoint.manifest.shown import KeyPath
 from mergepoint.manifest.site import Listener, Site
 from mergepoint.manifest.tables.forms import parse_host
+from mergepoint.manifest.tables.site import ListenTable
 from mergepoint.manifest.validate import Draft, Report
 
 LISTENERS_MAX = 64
@@ -62,6 +63,7 @@ def _listeners(site: Site, draft: Draft, report: Report, machine: Machine) -> No
             report.add(path, "has the name of another listener", fix=fix, value=listener.name)
         names.add(listener.name)
         _needs(path, listener, site, report, machine)
+        _sends_on(path, listener, draft.site.listen[position], report)
 
 
 def address_fault(address: str) -> str:
@@ -106,6 +108,15 @@ def _needs(path: KeyPath, listener: Listener, site: Site, report: Report, machin
     if listener.admin and not listener.address.startswith(("127.", "[::1]", "localhost:", "unix:")):
         fix = "listen on 127.0.0.1, or keep the port behind a firewall"
         report.add(path, "shows metrics to the network", fix=fix, value=shown, severity=warn)
+
+
+def _sends_on(path: KeyPath, listener: Listener, written: ListenTable, report: Report) -> None:
+    if written.redirect_https and listener.tls:
+        fix, message = "leave it out here", "speaks TLS and cannot send visitors to it"
+        report.add((*path, "redirect_https"), message, fix=fix, value=True)
+    elif written.redirect_https and listener.https_port is None:
+        fix, message = 'listen on "https://0.0.0.0:443", too', "there is no address that speaks TLS"
+        report.add((*path, "redirect_https"), message, fix=fix, value=True)
 
 
 def _certificates(site: Site, report: Report, machine: Machine) -> None:

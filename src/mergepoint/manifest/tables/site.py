@@ -53,6 +53,10 @@ class ListenTable(Table):
     proxy_protocol: bool = key(
         "Expect the PROXY protocol, version 1 or 2, from the addresses in trusted_proxies.", False
     )
+    redirect_https: bool | None = key(
+        "Send visitors to https:// (308), at the port of the first address that speaks TLS.",
+        stands_for="true on port 80 where another address speaks TLS, else false",
+    )
     admin: bool = key("Serve /livez, /readyz and /metrics here and nothing of the site.", False)
 
 
@@ -92,6 +96,13 @@ class TlsTable(Table):
 
     certificates: list[CertificateTable] = key(
         "Certificate and key files; the first also serves clients that name no host.", []
+    )
+    hsts_s: int = key(
+        "Seconds for which browsers are told to come by https:// alone "
+        "(Strict-Transport-Security); 31536000 is a year, 0 tells them nothing.",
+        0,
+        ge=0,
+        le=4294967295,
     )
 
 

@@ -109,7 +109,7 @@ fn begin(edge: &Arc<Edge>, name: &str, transport: Transport, peer: Option<Socket
         return;
     };
     let edge = Arc::clone(edge);
-    let connection = Arc::new(Connection::new(peer, settings.tls, settings.admin));
+    let connection = Arc::new(Connection::new(peer, &settings));
     // Entered before its task first runs: a drain that begins in between waits for it.
     let entered = Registry::enter(&edge, Arc::clone(&connection));
     tokio::spawn(async move {

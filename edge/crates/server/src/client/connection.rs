@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering::
 use std::sync::OnceLock;
 
 use futures_util::task::AtomicWaker;
+use mergepoint_edge_core::snapshot::Listener;
 use parking_lot::Mutex;
 
 use super::watch::{Oddity, Watch};
@@ -36,6 +37,8 @@ pub struct Connection {
     pub tls: bool,
     /// The listener is for the operator.
     pub admin: bool,
+    /// Visitors over plain HTTP are sent to https:// on this port.
+    pub https_port: Option<u16>,
     command: AtomicU8,
     waker: AtomicWaker,
     in_flight: AtomicUsize,
@@ -50,12 +53,13 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that was accepted now.
-    pub fn new(peer: Option<SocketAddr>, tls: bool, admin: bool) -> Connection {
+    pub fn new(peer: Option<SocketAddr>, listener: &Listener) -> Connection {
         Connection {
             peer,
             proxied: OnceLock::new(),
-            tls,
-            admin,
+            tls: listener.tls,
+            admin: listener.admin,
+            https_port: listener.https_port,
             command: AtomicU8::new(Command::Serve as u8),
             waker: AtomicWaker::new(),
             in_flight: AtomicUsize::new(0),
