@@ -66,11 +66,19 @@ def put(id_: str, **how: object) -> Put:
 
 def rows(where: Path | str) -> list[str]:
     """Return the ids that are in the outbox for everybody to see."""
-    statement = "SELECT id FROM mergepoint_outbox ORDER BY place"
+    return _column(where, "SELECT id FROM mergepoint_outbox ORDER BY place")
+
+
+def lines(where: Path | str) -> list[str]:
+    """Return what these rows are for: queues and topics."""
+    return _column(where, "SELECT queue FROM mergepoint_outbox ORDER BY place")
+
+
+def _column(where: Path | str, statement: str) -> list[str]:
     if isinstance(where, Path):
         connection = sqlite3.connect(where)
         found = connection.execute(statement).fetchall()
         connection.close()
-        return [id_ for (id_,) in found]
+        return [value for (value,) in found]
     with psycopg.connect(where) as connected:
-        return [id_ for (id_,) in connected.execute(statement)]
+        return [value for (value,) in connected.execute(statement)]

@@ -33,7 +33,9 @@ django.setup()
 
 from django.db import connection, connections, transaction  # noqa: E402 - after the settings
 
+from mergepoint.assembly.connect import Document, Site  # noqa: E402
 from mergepoint.bus.contract import Put  # noqa: E402
+from mergepoint.core.clock import SystemClock  # noqa: E402
 from mergepoint.tasks import outbox  # noqa: E402
 from mergepoint.tasks.outbox import OutboxRefused  # noqa: E402
 from mergepoint.wire.envelope import Message  # noqa: E402
@@ -102,5 +104,20 @@ def refusals() -> None:
         refused("default")
 
 
+def bus() -> None:
+    site = Site(Document(url="hub+unix:///nowhere/hub.sock", address="shop/0"), SystemClock())
+    for number, fails in enumerate((False, True, False)):
+        try:
+            with transaction.atomic():
+                order(str(number))
+                site.bus.queue("mail").put({}, id=f"put{number}")
+                site.bus.publish("orders.taken", {}, id=f"event{number}")
+                if fails:
+                    raise ValueError
+        except ValueError:
+            pass
+    site.close()
+
+
 if __name__ == "__main__":
-    {"blocks": blocks, "aliases": aliases, "refusals": refusals}[sys.argv[1]]()
+    {"blocks": blocks, "bus": bus, "aliases": aliases, "refusals": refusals}[sys.argv[1]]()

@@ -21,13 +21,13 @@ import uuid
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from mergepoint.assembly.connect import Document, Site
 from mergepoint.bus.adapters.postgres import PostgresEngine
-from mergepoint.bus.contract import Limits, Put
+from mergepoint.bus.contract import Limits
 from mergepoint.core.clock import SystemClock
 from mergepoint.tasks import outbox
 from mergepoint.tasks.outbox.crash import crash_points
 from mergepoint.tasks.outbox.relay import RelaySettings, run_relay
-from mergepoint.wire.envelope import Message
 
 KILLED = 137
 
@@ -41,11 +41,10 @@ class Order(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
 
 
-def send_receipt(order: str) -> None:
-    """Enqueue as a task does."""
-    joined = outbox.join()
-    assert joined is not None
-    joined.put("receipts", [Put(message=Message(id=order, source="shop", type="receipt"))])
+def send_receipt(site: Site, order: str) -> None:
+    """Put a job, and tell everybody; the bus is nowhere, so only the outbox can take them."""
+    site.bus.queue("receipts").put({"order": order}, id=order)
+    site.bus.publish("orders.taken", {"order": order}, id=order)
 
 
 def shop(url: str, crash_at: str) -> None:
@@ -53,7 +52,7 @@ def shop(url: str, crash_at: str) -> None:
     passing = crash_points(crash_at)
     engine = create_engine(url)
     outbox.watch(engine)
-    outbox.belong_to(bus_url="", limits=Limits(), clock=SystemClock())
+    site = Site(Document(url="hub+unix:///nowhere/hub.sock", address="shop/0"), SystemClock())
     chance = random.Random(os.getpid())
     while True:
         order = uuid.uuid4().hex
@@ -61,7 +60,7 @@ def shop(url: str, crash_at: str) -> None:
             with Session(engine) as session, session.begin():
                 passing("shop.before_insert")
                 session.add(Order(id=order))
-                send_receipt(order)
+                send_receipt(site, order)
                 passing("shop.after_insert")
                 if chance.random() < 0.2:
                     raise ValueError("no stock")
@@ -78,6 +77,7 @@ def relay(url: str, bus: str, crash_at: str) -> None:
         clock = SystemClock()
         engine = PostgresEngine(bus, Limits(heartbeat_s=1.0), clock, address="hub")
         await engine.open(lambda *_: None)
+        await engine.bind("heard", "orders.taken")
         settings = RelaySettings(
             databases=(url,), pause_s=0.02, poll_s_max=0.02, batch_max=20, crash_at=crash_at
         )

@@ -36,6 +36,13 @@ def test_atomic_blocks_and_nested_ones_take_their_messages_along(
     assert rows(database) == ["m1", "m3"]
 
 
+def test_what_the_bus_sends_in_an_atomic_block_is_a_part_of_it(
+    database: Path | str, tmp_path: Path
+) -> None:
+    assert run("bus", database, tmp_path / "other.db") == []
+    assert rows(database) == ["put0", "event0", "put2", "event2"]
+
+
 def test_any_alias_is_found_and_two_are_refused_until_one_is_named(
     sqlite_file: Path, postgres_url: str
 ) -> None:

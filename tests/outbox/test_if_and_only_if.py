@@ -1,4 +1,4 @@
-"""A message exists if and only if its order was committed, whoever is killed when."""
+"""Jobs and events exist if and only if their order was committed, whoever is killed when."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ def test_orders_and_receipts_are_the_same_whoever_is_killed_when(
     forks.kill(relay)
     orders = _orders(shop_url)
     assert len(orders) >= kills
-    assert _received(bus) == sorted(orders)
+    assert _received(bus, "receipts") == sorted(orders)
+    assert _received(bus, "heard") == sorted(orders)
 
 
 def test_orders_and_receipts_are_the_same_at_every_point_where_one_may_die(
@@ -138,19 +139,18 @@ def test_orders_and_receipts_are_the_same_at_every_point_where_one_may_die(
     forks.kill(relay)
     orders = _orders(shop_url)
     assert len(orders) >= len(POINTS_OF_THE_SHOP)
-    assert _received(bus) == sorted(orders)
+    assert _received(bus, "receipts") == sorted(orders)
+    assert _received(bus, "heard") == sorted(orders)
 
 
-def _received(bus: str) -> list[str]:
-    """Take everything the queue has accepted; each order's receipt must be there once."""
+def _received(bus: str, queue: str) -> list[str]:
+    """Take everything the queue has accepted; each order must be there once."""
 
     async def take() -> list[str]:
         engine = PostgresEngine(bus, Limits(), SystemClock())
         await engine.open(lambda *_: None)
         ids: list[str] = []
-        while leases := await engine.take(
-            ["receipts"], worker="w", limit=500, lease_s=60, wait_s=0.2
-        ):
+        while leases := await engine.take([queue], worker="w", limit=500, lease_s=60, wait_s=0.2):
             ids += [lease.message.id for lease in leases]
             assert await engine.ack(leases) == []
         await engine.close()

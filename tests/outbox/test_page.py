@@ -7,9 +7,11 @@ from pathlib import Path
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from mergepoint.assembly.connect import Document, Site
+from mergepoint.core.clock import SystemClock
 from mergepoint.tasks import outbox
 
-from .conftest import put, rows
+from .conftest import lines, put
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "transactions.md"
 
@@ -34,7 +36,14 @@ class Receipt:
 
 def test_the_example_runs(sqlite_file: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    names = {"URL": f"sqlite:///{sqlite_file}", "Order": Order, "send_receipt": Receipt()}
+    site = Site(Document(url="hub+unix:///nowhere/hub.sock", address="shop/0"), SystemClock())
+    names = {
+        "URL": f"sqlite:///{sqlite_file}",
+        "Order": Order,
+        "send_receipt": Receipt(),
+        "site": site,
+    }
     exec(example, names)
-    assert rows(sqlite_file) == ["42"]
+    assert lines(sqlite_file) == ["receipts", "packing", "topic:orders.taken"]
+    site.close()
     names["engine"].dispose()  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.doorway import Bus, Parts
 from mergepoint.bus.errors import BusRefused
+from mergepoint.bus.joining import Joined
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.data.config import VARIABLE as DATABASES
 from mergepoint.data.config import Database, databases_of
@@ -77,7 +78,9 @@ class Site:
         self._record_file = record_file
         self.clock = clock
         self.codec = Codec(document.serializer, document.serializer_options, clock)
-        self.bus = Bus(parts or parts_of(document, clock, self.codec))
+        made = parts or parts_of(document, clock, self.codec)
+        self.bus = Bus(replace(made, join=self._join))
+        self._belongs = False
         self._make_ledger = make_ledger
         self._ledger: tuple[Engine, Ledger] | None = None
         self._hub: Engine | None = None
@@ -96,9 +99,8 @@ class Site:
     def tasks(self) -> Tasks:
         """Declare tasks and ask for them."""
         from mergepoint.tasks.declare import Tasks
-        from mergepoint.tasks.outbox import belong_to
 
-        belong_to(bus_url=engine_url(self.document), limits=self.document.limits, clock=self.clock)
+        self._belong()
         return Tasks(home=self, app=app_of(self.address))
 
     @cached_property
@@ -154,6 +156,23 @@ class Site:
         if hub is not None:
             self.bus.wait(hub.close)
         self.bus.close()
+
+    def _join(self, connection: Any, topic: bool) -> Joined | None:
+        """Return the app's open transaction. Any: connections of many libraries."""
+        from mergepoint.tasks.outbox import join, through_table
+
+        self._belong()
+        found = join(connection)
+        return through_table(found) if topic and found is not None else found
+
+    def _belong(self) -> None:
+        """Tell the outbox whose messages this process sends."""
+        if not self._belongs:
+            from mergepoint.tasks.outbox import belong_to
+
+            url, limits = engine_url(self.document), self.document.limits
+            belong_to(bus_url=url, limits=limits, clock=self.clock)
+            self._belongs = True
 
     async def _hub_ledger(self, engine: Engine) -> Ledger:
         from mergepoint.assembly.engines import ledger_beside

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from mergepoint.bus.capabilities import Capabilities, demand
 from mergepoint.bus.codec import Codec
-from mergepoint.bus.contract import Engine, Limits
+from mergepoint.bus.contract import Accepted, Engine, Limits, Put
 from mergepoint.bus.counts import OK, Counts
 from mergepoint.bus.errors import BusError, BusLost, BusRefused, MessageTooLarge
+from mergepoint.bus.joining import Join, Joined, never
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import EnvelopeInvalid, Message, to_attributes
 from mergepoint.wire.names import NameInvalid, is_own
 
 log = logging.getLogger("mergepoint.bus")
 
-CANCELLED = "cancelled"
+CANCELLED, FAILED = "cancelled", "failed"
 
 
 @dataclass
@@ -40,6 +41,9 @@ class Calls:
     address: str
     new_id: Callable[[], str]
     context: Callable[[], Mapping[str, str]]
+    declared: Callable[[], Capabilities | None] = lambda: None
+    """What the engine can do as far as is known without connecting."""
+    join: Join = never
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -69,6 +73,46 @@ class Calls:
             told = self._told(operation, error)
             outcome = told.code
             raise told from error.__cause__ if told is error else error
+        finally:
+            self.counts.add(operation, outcome, self.clock.monotonic_s() - begun)
+
+    def joined(
+        self, connection: Any, apart: bool, *needs: str, topic: bool = False
+    ) -> Joined | None:
+        """Return the transaction that a message is to be a part of; None: it is sent at once.
+
+        What the engine cannot do is refused here already, as far as is known without connecting.
+        """
+        if apart and connection is not None:
+            raise BusRefused("connection= and apart=True: a part of a transaction, or not?")
+        found = None if apart else self.join(connection, topic)
+        known = self.declared() if found is not None else None
+        if known is not None:
+            demand(known, *needs)
+        return found
+
+    def write(self, joined: Joined, queue: str, puts: Sequence[Put], kind: str) -> list[Accepted]:
+        """Write messages into the app's transaction; counted, and no engine is asked."""
+        with self._counted(f"{kind}_joined"):
+            return joined.put(queue, puts)
+
+    async def awrite(
+        self, joined: Joined, queue: str, puts: Sequence[Put], kind: str
+    ) -> list[Accepted]:
+        """As `write`."""
+        with self._counted(f"{kind}_joined"):
+            return await joined.aput(queue, puts)
+
+    @contextmanager
+    def _counted(self, operation: str) -> Iterator[None]:
+        begun = self.clock.monotonic_s()
+        outcome = FAILED
+        try:
+            yield
+            outcome = OK
+        except BusError as error:
+            outcome = error.code
+            raise
         finally:
             self.counts.add(operation, outcome, self.clock.monotonic_s() - begun)
 

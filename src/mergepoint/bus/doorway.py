@@ -25,6 +25,7 @@ from mergepoint.bus.doorway_queues import Queue
 from mergepoint.bus.doorway_requests import TIMEOUT_S, Answerer, Desk, Served, asking
 from mergepoint.bus.doorway_topics import Listening, Topic, listen
 from mergepoint.bus.errors import BusClosed, BusError
+from mergepoint.bus.joining import Join, never
 from mergepoint.bus.keeping import Keeper
 from mergepoint.bus.loop import LoopThread
 from mergepoint.bus.received import Event
@@ -53,6 +54,8 @@ class Parts:
     """Around work in threads that virtual time must wait for."""
     passing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     """Around a caller's wait, during which virtual time may pass."""
+    join: Join = never
+    """Finds the app's open transaction."""
 
 
 class Bus:
@@ -74,6 +77,8 @@ class Bus:
             address=parts.address,
             new_id=parts.new_id,
             context=context.extensions,
+            declared=self._declared,
+            join=parts.join,
         )
         self._desk = Desk(self._calls, parts.holding)
         self._owns_loop = True
@@ -83,6 +88,7 @@ class Bus:
         self.presence = Presence(self._loop, self._calls)
         self._engine: Engine | None = None
         self._keeper: Keeper | None = None
+        self._told: Capabilities | None = None
         self._opening = asyncio.Lock()
         self._state = State.CONNECTING
         self._callbacks: ThreadPoolExecutor | None = None
@@ -92,20 +98,13 @@ class Bus:
         """What is known of the engine; `connecting` before the first use."""
         return State.CLOSED if self._closed else self._state
 
-    def publish(self, topic: str, value: Any, *, keep_last: bool = False, id: str = "") -> str:  # noqa: A002
-        """Publish to all who listen now; return the message's id."""
-        return self.topic(topic).publish(value, keep_last=keep_last, id=id)
+    def publish(self, topic: str, value: Any, **how: Any) -> str:
+        """Publish to all who listen; return the message's id. `how` is that of `Topic.publish`."""
+        return self.topic(topic).publish(value, **how)
 
-    async def apublish(
-        self,
-        topic: str,
-        value: Any,
-        *,
-        keep_last: bool = False,
-        id: str = "",  # noqa: A002
-    ) -> str:
+    async def apublish(self, topic: str, value: Any, **how: Any) -> str:
         """As `publish`."""
-        return await self.topic(topic).apublish(value, keep_last=keep_last, id=id)
+        return await self.topic(topic).apublish(value, **how)
 
     def subscribe(
         self, pattern: str, *, overflow: Overflow = Overflow.GAP, last: bool = False
@@ -233,6 +232,15 @@ class Bus:
                     raise
                 self._engine = engine
         return self._engine
+
+    def _declared(self) -> Capabilities | None:
+        """Return what the engine says it can do, without connecting; None when it cannot say."""
+        if self._told is None:
+            try:
+                self._told = (self._engine or self._parts.make_engine()).capabilities
+            except BusError:
+                return None  # the relay will hear, and tell
+        return self._told
 
     def _forget(self) -> None:
         """Be as new, in the child of a fork: what the parent holds stays the parent's."""

@@ -15,6 +15,7 @@ from mergepoint.bus.calls import Calls, named
 from mergepoint.bus.contract import PRIORITY_MAX, PRIORITY_MIN, Accepted, Entry, Put
 from mergepoint.bus.errors import BusRefused
 from mergepoint.bus.job import Job
+from mergepoint.bus.joining import Joined
 from mergepoint.bus.keeping import Keeper
 from mergepoint.bus.loop import LoopThread
 from mergepoint.wire.names import check_name, check_pattern
@@ -39,20 +40,24 @@ class Queue:
         `delay_s` or `at` (a datetime): not before. `priority` 0 to 9. `key`: jobs of a key are
         done one at a time, in order. `id`: repeats within `dedupe_s` are dropped. `attempts_max`.
         `expires_s`: dead when nobody took it by then.
+
+        Within an open transaction of the app's database the job is a part of it, and is put if and
+        only if that commits. `connection` names the transaction where it cannot be found;
+        `apart=True` puts at once, whatever is open. Raises `OutboxRefused`, `OutboxMissing`.
         """
-        return self._loop.wait(self._putting([value], how))[0]
+        return self._sent([value], how)[0]
 
     async def aput(self, value: Any, **how: Any) -> Accepted:
         """As `put`."""
-        return (await self._loop.join(self._putting([value], how)))[0]
+        return (await self._asent([value], how))[0]
 
     def put_many(self, values: Iterable[Any], **how: Any) -> list[Accepted]:
         """Put several, treated alike: all or none."""
-        return self._loop.wait(self._putting(list(values), how))
+        return self._sent(list(values), how)
 
     async def aput_many(self, values: Iterable[Any], **how: Any) -> list[Accepted]:
         """Put several, treated alike: all or none."""
-        return await self._loop.join(self._putting(list(values), how))
+        return await self._asent(list(values), how)
 
     def get(self, *, wait_s: float = 0.0, lease_s: float | None = None) -> Job:
         """Return the next job, or a false one when none came in `wait_s`.
@@ -106,9 +111,22 @@ class Queue:
         """As `discard`."""
         return await self._loop.join(lambda: self._discard(ids))
 
-    def _putting(
-        self, values: list[Any], how: dict[str, Any]
-    ) -> Callable[[], Awaitable[list[Accepted]]]:
+    def _sent(self, values: list[Any], how: dict[str, Any]) -> list[Accepted]:
+        puts, needs, joined = self._made(values, **how)
+        if joined is not None:
+            return self._calls.write(joined, self.name, puts, "put")
+        return self._loop.wait(self._putting(puts, needs))
+
+    async def _asent(self, values: list[Any], how: dict[str, Any]) -> list[Accepted]:
+        puts, needs, joined = self._made(values, **how)
+        if joined is not None:
+            return await self._calls.awrite(joined, self.name, puts, "put")
+        return await self._loop.join(self._putting(puts, needs))
+
+    def _made(
+        self, values: list[Any], *, connection: Any = None, apart: bool = False, **how: Any
+    ) -> tuple[list[Put], tuple[str, ...], Joined | None]:
+        """Return what is put, what that needs, and the transaction it belongs to."""
         if how.get("id") and len(values) > 1:
             raise BusRefused(f"one id for {len(values)} jobs: only the first would be accepted")
         puts = [self._put(value, **how) for value in values]
@@ -116,9 +134,14 @@ class Queue:
         needs |= {"delay"} if any(put.not_before for put in puts) else set()
         needs |= {"priority"} if any(put.priority != PRIORITY for put in puts) else set()
         needs |= {"key_order"} if any(put.key for put in puts) else set()
+        needed = tuple(sorted(needs))
+        return puts, needed, self._calls.joined(connection, apart, *needed)
 
+    def _putting(
+        self, puts: list[Put], needs: tuple[str, ...]
+    ) -> Callable[[], Awaitable[list[Accepted]]]:
         async def work() -> list[Accepted]:
-            async with self._calls.call("put", *sorted(needs)) as engine:
+            async with self._calls.call("put", *needs) as engine:
                 return await engine.put(self.name, puts)
 
         return work

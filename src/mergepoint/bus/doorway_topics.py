@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from mergepoint.bus.calls import Calls, named
-from mergepoint.bus.contract import Gap, Overflow
+from mergepoint.bus.contract import Gap, Overflow, Put
 from mergepoint.bus.errors import BusClosed
+from mergepoint.bus.joining import Joined, line_of
 from mergepoint.bus.loop import LoopThread
 from mergepoint.bus.received import Event
 from mergepoint.wire.envelope import Message
@@ -120,13 +121,44 @@ class Topic:
         self._loop = loop
         self._calls = calls
 
-    def publish(self, value: Any, *, keep_last: bool = False, id: str = "") -> str:  # noqa: A002
-        """Publish to all who listen; return the message's id."""
-        return self._loop.wait(self._publishing(value, keep_last, id))
+    def publish(
+        self,
+        value: Any,
+        *,
+        keep_last: bool = False,
+        id: str = "",  # noqa: A002
+        connection: Any = None,
+        apart: bool = False,
+    ) -> str:
+        """Publish to all who listen; return the message's id.
 
-    async def apublish(self, value: Any, *, keep_last: bool = False, id: str = "") -> str:  # noqa: A002
-        """Publish to all who listen; return the message's id."""
-        return await self._loop.join(self._publishing(value, keep_last, id))
+        Within an open transaction of the app's database the message is a part of it, and is
+        published if and only if that commits. `connection` names the transaction where it cannot
+        be found; `apart=True` publishes at once. Raises `OutboxRefused`, `OutboxMissing`.
+        """
+        message, joined = self._made(value, keep_last, id, connection, apart)
+        if joined is not None:
+            line = line_of(self.name, keep_last=keep_last)
+            self._calls.write(joined, line, [Put(message=message)], "publish")
+            return message.id
+        return self._loop.wait(self._publishing(message, keep_last))
+
+    async def apublish(
+        self,
+        value: Any,
+        *,
+        keep_last: bool = False,
+        id: str = "",  # noqa: A002
+        connection: Any = None,
+        apart: bool = False,
+    ) -> str:
+        """As `publish`."""
+        message, joined = self._made(value, keep_last, id, connection, apart)
+        if joined is not None:
+            line = line_of(self.name, keep_last=keep_last)
+            await self._calls.awrite(joined, line, [Put(message=message)], "publish")
+            return message.id
+        return await self._loop.join(self._publishing(message, keep_last))
 
     def last(self) -> Any:
         """Return the present value; None when there is none."""
@@ -136,9 +168,14 @@ class Topic:
         """Return the present value; None when there is none."""
         return await self._loop.join(self._last)
 
-    def _publishing(self, value: Any, keep_last: bool, id_: str) -> Callable[[], Awaitable[str]]:
+    def _made(
+        self, value: Any, keep_last: bool, id_: str, connection: Any, apart: bool
+    ) -> tuple[Message, Joined | None]:
         message = self._calls.message(self.name, value, id=id_)
+        needs = ("last",) if keep_last else ()
+        return message, self._calls.joined(connection, apart, *needs, topic=True)
 
+    def _publishing(self, message: Message, keep_last: bool) -> Callable[[], Awaitable[str]]:
         async def work() -> str:
             needs = ("last",) if keep_last else ()
             async with self._calls.call("publish", *needs) as engine:

@@ -1,7 +1,7 @@
 """Messages that exist if and only if the transaction they were sent in committed."""
 
 from mergepoint.tasks.outbox.contract import Joined, OutboxMissing, OutboxRefused
-from mergepoint.tasks.outbox.find import belong_to, join
+from mergepoint.tasks.outbox.find import belong_to, join, through_table
 from mergepoint.tasks.outbox.noted import apart
 from mergepoint.tasks.outbox.rows import ddl
 from mergepoint.tasks.outbox.watching import watch
@@ -14,5 +14,6 @@ __all__ = [
     "belong_to",
     "ddl",
     "join",
+    "through_table",
     "watch",
 ]

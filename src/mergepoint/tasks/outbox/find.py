@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mergepoint.bus.contract import Limits
 from mergepoint.core.clock import Clock
@@ -74,6 +75,17 @@ def join(explicit: object = None) -> Joined | None:
             next="enqueue where it is used, pass connection=..., or use outbox.apart()",
         )
     return one.joined
+
+
+def through_table(joined: Joined) -> Joined:
+    """Return the same transaction, so that also where it holds the queues the outbox is written.
+
+    For topics: publishing counts every event in one row, which the app's transaction would keep
+    from everybody else until it ends.
+    """
+    one: Any = joined
+    changed: Joined = replace(one, site=replace(one.site, bus_url=""))
+    return changed
 
 
 def _explicit(thing: object) -> Joined:

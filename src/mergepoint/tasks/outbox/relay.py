@@ -1,6 +1,6 @@
 """From outboxes to the bus: what was committed is put, then deleted, in this order.
 
-Place:  the hub, assembly -> [outbox.relay] -> outbox.relay_sqlite, outbox.relay_postgres, Engine
+Place:  the hub, assembly -> [outbox.relay] -> outbox.relay_sending, outbox.relay_store
 Rule:   a crash between both repeats the put; the engine drops the repeat by its id.
 
     relay = Relay(RelaySettings(databases=("sqlite:////srv/app.db",)), engine, clock)
@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mergepoint.bus.contract import Engine
-from mergepoint.bus.errors import BusError, BusFull, BusLost, MessageTooLarge, NotCapable
 from mergepoint.core.clock import Clock
 from mergepoint.tasks.outbox.contract import OutboxRefused
 from mergepoint.tasks.outbox.crash import crash_points
+from mergepoint.tasks.outbox.relay_sending import Sending
 from mergepoint.tasks.outbox.relay_store import Lag, Store, StoreLost
 from mergepoint.tasks.outbox.rows import Waiting
 
@@ -47,23 +47,12 @@ class RelaySettings:
     crash_at: str = ""
 
 
-@dataclass
-class _Outcome:
-    """What became of a batch."""
-
-    done: list[int] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
-    parked: dict[int, str] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-    """Queues that were full."""
-
-
 class Relay:
     """Relays every database of its settings."""
 
     def __init__(self, settings: RelaySettings, engine: Engine, clock: Clock) -> None:
         self._settings = settings
-        self._engine = engine
+        self._sending = Sending(engine, settings.tries_max)
         self._clock = clock
         self._passing = crash_points(settings.crash_at)
         self._stores = [open_store(url) for url in settings.databases]
@@ -149,13 +138,7 @@ class Relay:
     async def _send(self, store: Store, claimed: Sequence[Waiting]) -> set[str]:
         """Put a batch and delete what was accepted; return queues that are full."""
         self._passing("relay.after_claim")
-        outcome = _Outcome()
-        for queue, rows in by_queue(claimed).items():
-            try:
-                await self._put(queue, rows, outcome)
-            except BusLost as error:
-                log.warning("outbox of %s waits for the bus: %s", store.name, error)
-                outcome.held.add(queue)
+        outcome = await self._sending.send(claimed, store.name)
         self._passing("relay.after_publish")
         self._passing("relay.before_delete")
         await store.settle(outcome.done, outcome.refused, 0.0)
@@ -168,44 +151,10 @@ class Relay:
         self.relayed[store.name] += len(outcome.done)
         return outcome.held
 
-    async def _put(self, queue: str, rows: Sequence[Waiting], outcome: _Outcome) -> None:
-        good = [row for row in rows if row.put is not None]
-        outcome.parked |= {row.place: row.reason for row in rows if row.put is None}
-        if not good:
-            return
-        try:
-            await self._engine.put(queue, [row.put for row in good if row.put is not None])
-        except BusFull:
-            outcome.held.add(queue)
-        except BusLost:
-            raise
-        except BusError as error:
-            if len(good) > 1:
-                # One of them is refused, and which one is seen by asking for each.
-                for row in good:
-                    await self._put(queue, [row], outcome)
-                return
-            (row,) = good
-            spent = row.tries + 1 >= self._settings.tries_max
-            hopeless = spent or isinstance(error, MessageTooLarge | NotCapable)
-            (outcome.parked if hopeless else outcome.refused)[row.place] = str(error)
-            if not hopeless:
-                outcome.held.add(queue)
-        else:
-            outcome.done += [row.place for row in good]
-
 
 async def run_relay(settings: RelaySettings, engine: Engine, clock: Clock) -> None:
     """Relay until cancelled."""
     await Relay(settings, engine, clock).run()
-
-
-def by_queue(rows: Iterable[Waiting]) -> dict[str, list[Waiting]]:
-    """Return rows by their queue, each in the order they came."""
-    grouped: dict[str, list[Waiting]] = {}
-    for row in rows:
-        grouped.setdefault(row.queue, []).append(row)
-    return grouped
 
 
 def open_store(url: str) -> Store:
