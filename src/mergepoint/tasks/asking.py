@@ -72,8 +72,8 @@ class Asking:
         spec = self.spec(args, kwargs)
         joined = _transaction(self.connection)
         if joined is not None:
-            joined.put(INBOX, [inbox_put(spec, self.home.address)])
-            return Handle(self.home, spec.id)
+            (told,) = joined.put(INBOX, [inbox_put(spec, self.home.address)])
+            return Handle(self.home, told.id, duplicate=told.duplicate)
         placed = self.home.wait(lambda: send(self.home, [spec]))
         return Handle(self.home, placed[0].id, duplicate=placed[0].id != spec.id)
 
@@ -82,8 +82,8 @@ class Asking:
         spec = self.spec(args, kwargs)
         joined = _transaction(self.connection)
         if joined is not None:
-            await joined.aput(INBOX, [inbox_put(spec, self.home.address)])
-            return Handle(self.home, spec.id)
+            (told,) = await joined.aput(INBOX, [inbox_put(spec, self.home.address)])
+            return Handle(self.home, told.id, duplicate=told.duplicate)
         placed = await self.home.join(lambda: send(self.home, [spec]))
         return Handle(self.home, placed[0].id, duplicate=placed[0].id != spec.id)
 

@@ -13,9 +13,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mergepoint.bus.errors import NotCapable
+from mergepoint.tasks.completing import Run, acomplete_in, complete_in
 from mergepoint.tasks.contract import Progress
 from mergepoint.tasks.effects import mark_in
 from mergepoint.tasks.errors import TaskInterrupted
+from mergepoint.tasks.home import Codec
 
 
 class Office(Protocol):
@@ -44,6 +47,10 @@ class Context:
     extensions: Mapping[str, str] = field(default_factory=dict)
     """Of the envelope it was enqueued with: `mprequestid`, `traceparent`, `mpidentity`, ..."""
     office: Office | None = field(default=None, repr=False)
+    token: str = field(default="", repr=False)
+    """Of this run; "" where it cannot complete itself: in a batch."""
+    codec: Codec | None = field(default=None, repr=False)
+    """How a result becomes bytes."""
     _told: threading.Event = field(default_factory=threading.Event, repr=False)
     _why: str = ""
 
@@ -86,6 +93,36 @@ class Context:
         yield first
         if first and self.office is not None:
             self.office.once(self.id, key, done=True)
+
+    def complete(self, connection: Any, result: Any = None) -> None:
+        """Complete this task in the handler's open transaction: with its effects, or not at all.
+
+        Only where the ledger is in the same database (`[bus] url` is PostgreSQL). What the handler
+        returns or raises after the commit changes nothing any more. A second call does nothing.
+        Raises `NotCapable`, `OutboxRefused`, and `TaskInterrupted` when somebody else has the
+        task: then the transaction must be rolled back, as an exception does.
+
+        Any: a SQLAlchemy Session or Connection, a Django alias, a psycopg connection.
+        """
+        complete_in(connection, self._run(), self._written(result))
+
+    async def acomplete(self, connection: Any, result: Any = None) -> None:
+        """Do the same from a coroutine, with a connection of either kind."""
+        await acomplete_in(connection, self._run(), self._written(result))
+
+    def _run(self) -> Run:
+        self.check()
+        if not self.token:
+            raise NotCapable(
+                f"{self.name} runs in batches, which complete together",
+                next="ctx.once(key, connection), or batch=1",
+            )
+        return self.id, self.token
+
+    def _written(self, result: Any) -> tuple[bytes, str]:
+        if result is None or self.codec is None:
+            return b"", ""
+        return self.codec.encode(result)
 
     def interrupt(self, why: str) -> None:
         """Tell the handler to stop; the first reason stays."""

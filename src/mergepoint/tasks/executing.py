@@ -48,6 +48,7 @@ def context_of(record: TaskRecord, office: Office | None) -> Context:
         deadline_s=record.started_at + options.timeout_s,
         extensions=record.spec.context,
         office=office,
+        token="" if options.batch > 1 else record.token,
     )
 
 
@@ -57,6 +58,7 @@ def prepare(
     """Return what the handler is called with; raise `Undecodable`."""
     args: list[Any]
     kwargs: dict[str, Any]
+    context.codec = codec
     several = [_arguments(codec, *each) for each in zip(job.records, job.inputs, strict=True)]
     if task.declaration.options.batch > 1:
         args, kwargs = [[_only(*each) for each in several]], {}

@@ -14,8 +14,8 @@ How it is used:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from mergepoint.bus.contract import Accepted, Put
 from mergepoint.bus.errors import BusError
@@ -53,7 +53,8 @@ class Joined(Protocol):
         """Write the messages into the app's transaction; they are sent once it has committed.
 
         Rolled back, also to a savepoint, they never were. An id that was written before is
-        accepted as a duplicate by the queue, later; `duplicate` is never set here. Raises
+        accepted as a duplicate by the queue, later; `duplicate` is set where `holds_queue`, and
+        the id is then that of the task which stands for this one. Raises
         `OutboxRefused` (also when `asynchronous`), `OutboxMissing`, and the driver's own error
         when the transaction is broken already.
         """
@@ -61,6 +62,19 @@ class Joined(Protocol):
 
     async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """Do the same from async code; a blocking connection blocks for one INSERT."""
+        ...
+
+    @property
+    def holds_queue(self) -> bool:
+        """Whether the queues, and the ledger of tasks, are in this very database."""
+        ...
+
+    def ask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """Run one call of `rows` in the transaction, where it holds the queue; its one column."""
+        ...
+
+    async def aask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """Do the same from async code."""
         ...
 
 

@@ -27,6 +27,7 @@ class JoinedSqlite:
     connection: sqlite3.Connection
     site: Site
     asynchronous: bool = False
+    holds_queue: bool = False
 
     @property
     def where(self) -> str:
@@ -37,7 +38,7 @@ class JoinedSqlite:
         """See `Joined`."""
         made = self.site.rows(queue, puts)
         try:
-            self.connection.executemany(rows.insert(":{}"), made)
+            self.connection.executemany(rows.marked(rows.INSERT, ":{}", rows.COLUMNS), made)
         except sqlite3.Error as error:
             raise missing(error) or error from None
         return accepted(puts)
@@ -45,6 +46,15 @@ class JoinedSqlite:
     async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`."""
         return self.put(queue, puts)
+
+    def ask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`; there is never a queue in SQLite."""
+        del call, parameters
+        raise OutboxRefused(f"{self.where} holds no queue", next="ask holds_queue first")
+
+    async def aask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`."""
+        return self.ask(call, parameters)
 
 
 @dataclass(frozen=True)
@@ -61,41 +71,49 @@ class JoinedPsycopg:
         info = self.connection.info
         return f"a psycopg connection to {info.host}/{info.dbname}"
 
+    @property
+    def holds_queue(self) -> bool:
+        """See `Joined`."""
+        return self.site.holds_queue(self.connection.info)
+
     def put(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
+        """See `Joined`."""
+        call, made = self._call(queue), self.site.rows(queue, puts)
+        return [rows.told(put, self.ask(call, one)) for put, one in zip(puts, made, strict=True)]
+
+    async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
+        """See `Joined`."""
+        call, made = self._call(queue), self.site.rows(queue, puts)
+        return [
+            rows.told(put, await self.aask(call, one)) for put, one in zip(puts, made, strict=True)
+        ]
+
+    def ask(self, call: str, parameters: Mapping[str, Any]) -> Any:
         """See `Joined`."""
         if self.asynchronous:
             raise OutboxRefused(
                 f"{self.where} belongs to an event loop", next="await the asynchronous call"
             )
-        statement, made = self._statement(queue, puts)
         with self.connection.cursor() as cursor:
             try:
-                for parameters in made:
-                    cursor.execute(statement, parameters)
+                cursor.execute(rows.marked(call, "%({})s", parameters), parameters)
             except Exception as error:
                 raise missing(error) or error from None
-        return accepted(puts)
+            return cursor.fetchone()[0] if cursor.description else None
 
-    async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
+    async def aask(self, call: str, parameters: Mapping[str, Any]) -> Any:
         """See `Joined`."""
         if not self.asynchronous:
-            return self.put(queue, puts)
-        statement, made = self._statement(queue, puts)
+            return self.ask(call, parameters)
         async with self.connection.cursor() as cursor:
             try:
-                for parameters in made:
-                    await cursor.execute(statement, parameters)
+                await cursor.execute(rows.marked(call, "%({})s", parameters), parameters)
             except Exception as error:
                 raise missing(error) or error from None
-        return accepted(puts)
+            return (await cursor.fetchone())[0] if cursor.description else None
 
-    def _statement(
-        self, queue: str, puts: Sequence[Put]
-    ) -> tuple[str, Sequence[Mapping[str, Any]]]:
-        made = self.site.rows(queue, puts)
-        if self.site.holds_queue(self.connection.info):
-            return rows.direct("%({})s"), made
-        return rows.insert("%({})s"), made
+    def _call(self, queue: str) -> str:
+        return rows.direct(queue) if self.holds_queue else rows.INSERT
 
 
 def sqlite_open(connection: sqlite3.Connection) -> bool:
@@ -149,6 +167,11 @@ def accepted(puts: Sequence[Put]) -> list[Accepted]:
 def missing(error: BaseException) -> OutboxMissing | None:
     """Return what to say when the driver's error means that there is no table; else None."""
     words = str(error).lower()
+    if "function mergepoint." in words and "does not exist" in words:
+        return OutboxMissing(
+            "the database has no queues of a bus, or no ledger of tasks yet",
+            next="start the site's task workers once: they make what is missing",
+        )
     absent = any(sign in words for sign in ("no such table", "does not exist", "doesn't exist"))
     if rows.TABLE not in words or not absent:
         return None

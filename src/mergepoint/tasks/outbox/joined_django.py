@@ -6,7 +6,7 @@ Rule:   loaded only where the app has loaded Django; opens no connection by look
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from mergepoint.bus.contract import Accepted, Put
 from mergepoint.tasks.outbox import rows
 from mergepoint.tasks.outbox.contract import OutboxRefused
-from mergepoint.tasks.outbox.joined_dbapi import accepted, missing
+from mergepoint.tasks.outbox.joined_dbapi import missing
 from mergepoint.tasks.outbox.site import Site
 
 
@@ -33,27 +33,36 @@ class JoinedDjango:
         """See `Joined`."""
         return f"Django's database {self.connection.alias!r}"
 
+    @property
+    def holds_queue(self) -> bool:
+        """See `Joined`."""
+        if self.connection.vendor != "postgresql":
+            return False
+        self.connection.ensure_connection()
+        return self.site.holds_queue(self.connection.connection.info)
+
     def put(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`."""
         made = self.site.rows(queue, puts)
-        statement = rows.direct("%({})s") if self._holds_queue() else rows.insert("%({})s")
-        try:
-            with self.connection.cursor() as cursor:
-                for parameters in made:
-                    cursor.execute(statement, parameters)
-        except DatabaseError as error:
-            raise missing(error) or error from None
-        return accepted(puts)
+        call = rows.direct(queue) if self.holds_queue else rows.INSERT
+        return [rows.told(put, self.ask(call, one)) for put, one in zip(puts, made, strict=True)]
 
     async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`; Django's own guard refuses it on an event loop's thread."""
         return self.put(queue, puts)
 
-    def _holds_queue(self) -> bool:
-        if self.connection.vendor != "postgresql":
-            return False
-        self.connection.ensure_connection()
-        return self.site.holds_queue(self.connection.connection.info)
+    def ask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`."""
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(rows.marked(call, "%({})s", parameters), parameters)
+                return cursor.fetchone()[0] if cursor.description else None
+        except DatabaseError as error:
+            raise missing(error) or error from None
+
+    async def aask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`."""
+        return self.ask(call, parameters)
 
 
 def open_connections() -> Iterator[Any]:

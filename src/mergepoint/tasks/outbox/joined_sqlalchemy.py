@@ -6,7 +6,7 @@ Rule:   loaded only where the app has loaded SQLAlchemy (2.0 or newer); begins n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +44,7 @@ class JoinedSqlalchemy:
 
     def put(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         """See `Joined`; of an asynchronous engine only within `run_sync`."""
-        if self.asynchronous and not in_greenlet():
-            raise OutboxRefused(
-                f"{self.where} belongs to an event loop", next="await the asynchronous call"
-            )
+        self._refuse_loop()
         return self._write(queue, puts)
 
     async def aput(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
@@ -56,23 +53,53 @@ class JoinedSqlalchemy:
             return self._write(queue, puts)
         return list(await greenlet_spawn(self._write, queue, puts))
 
+    def ask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`; of an asynchronous engine only within `run_sync`."""
+        self._refuse_loop()
+        return self._asked(call, parameters)
+
+    async def aask(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        """See `Joined`."""
+        if not self.asynchronous:
+            return self._asked(call, parameters)
+        return await greenlet_spawn(self._asked, call, parameters)
+
+    def _refuse_loop(self) -> None:
+        if self.asynchronous and not in_greenlet():
+            raise OutboxRefused(
+                f"{self.where} belongs to an event loop", next="await the asynchronous call"
+            )
+
     def _write(self, queue: str, puts: Sequence[Put]) -> list[Accepted]:
         made = self.site.rows(queue, puts)
-        connection = connection_of(self.target)
-        _refuse_autocommit(connection, self.where)
+        if self.holds_queue:
+            call = rows.direct(queue)
+            return [
+                rows.told(put, self._asked(call, one)) for put, one in zip(puts, made, strict=True)
+            ]
+        connection = self._connection()
+        columns = [{name: one[name] for name in rows.COLUMNS} for one in made]
         try:
-            if self._holds_queue():
-                statement = text(rows.direct(":{}"))
-                for one in made:
-                    connection.execute(statement, one)
-            else:
-                columns = [{name: one[name] for name in rows.COLUMNS} for one in made]
-                connection.execute(text(rows.insert(":{}")), columns)
+            connection.execute(text(rows.marked(rows.INSERT, ":{}", rows.COLUMNS)), columns)
         except DBAPIError as error:
             raise missing(error) or error from None
         return accepted(puts)
 
-    def _holds_queue(self) -> bool:
+    def _asked(self, call: str, parameters: Mapping[str, Any]) -> Any:
+        statement = text(rows.marked(call, ":{}", parameters))
+        try:
+            return self._connection().execute(statement, dict(parameters)).scalar()
+        except DBAPIError as error:
+            raise missing(error) or error from None
+
+    def _connection(self) -> Connection:
+        connection = connection_of(self.target)
+        _refuse_autocommit(connection, self.where)
+        return connection
+
+    @property
+    def holds_queue(self) -> bool:
+        """See `Joined`."""
         url = self.engine.url
         if self.engine.dialect.name != "postgresql":
             return False

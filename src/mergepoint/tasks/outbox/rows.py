@@ -7,11 +7,12 @@ Rule:   pure: statements and rows, never a connection.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mergepoint.bus.contract import Put
+from mergepoint.bus.contract import Accepted, Put
+from mergepoint.tasks.messages import INBOX
 from mergepoint.tasks.outbox.contract import OutboxRefused
 from mergepoint.wire.envelope import EnvelopeInvalid, from_attributes, to_attributes
 
@@ -63,6 +64,11 @@ LAG = (
     " min(at) FILTER (WHERE parked_at = 0) FROM mergepoint_outbox"
 )
 """How many wait, how many are parked, and since when the oldest waits."""
+INSERT = (
+    f"INSERT INTO {TABLE} ({', '.join(COLUMNS)})"  # noqa: S608 - constants
+    f" VALUES ({', '.join('{' + name + '}' for name in COLUMNS)})"
+)
+"""Into the outbox, for a relay to put."""
 DIRECT = (
     "SELECT mergepoint.put_one(CAST({queue} AS text), CAST({id} AS text),"
     " CAST({attributes} AS text), CAST({data} AS bytea), CAST({message_key} AS text),"
@@ -70,6 +76,13 @@ DIRECT = (
     " CAST({attempts_max} AS integer), CAST({expires_at} AS float8), CAST({dedupe_s} AS float8))"
 )
 """Where the queue itself is in the app's database: into the queue, without an outbox."""
+DIRECT_TASK = "SELECT mergepoint.enqueue_task(CAST({attributes} AS text), CAST({data} AS bytea))"
+"""Where the ledger is there, too: record and message of a task; answers whose id stands for it."""
+COMPLETE = (
+    "SELECT mergepoint.complete_task(CAST({task} AS text), CAST({token} AS text),"
+    " CAST({result} AS bytea), CAST({content_type} AS text))"
+)
+"""Ends a run in the app's transaction; answers whether it was still this one's."""
 
 
 def ddl(dialect: str) -> tuple[str, ...]:
@@ -93,16 +106,20 @@ def ddl(dialect: str) -> tuple[str, ...]:
     return (f"CREATE TABLE IF NOT EXISTS {TABLE} ({columns})",)
 
 
-def insert(mark: str) -> str:
-    """Return the INSERT; `mark` shows how a parameter is written: `:{}`, `%({})s`."""
-    names = ", ".join(COLUMNS)
-    marks = ", ".join(mark.format(name) for name in COLUMNS)
-    return f"INSERT INTO {TABLE} ({names}) VALUES ({marks})"  # noqa: S608 - constants
+def direct(queue: str) -> str:
+    """Return the call that puts one message straight into the queue, or records a task."""
+    return DIRECT_TASK if queue == INBOX else DIRECT
 
 
-def direct(mark: str) -> str:
-    """Return the call that puts one message straight into the queue."""
-    return DIRECT.format(**{name: mark.format(name) for name in (*COLUMNS, "dedupe_s")})
+def marked(call: str, mark: str, names: Iterable[str]) -> str:
+    """Return a call with its parameters as this driver writes them: `:{}`, `%({})s`."""
+    return call.format(**{name: mark.format(name) for name in names})
+
+
+def told(put: Put, answer: Any) -> Accepted:  # Any: a column
+    """Return what a call of `direct` answered; a task may be represented by an older one."""
+    found = answer if isinstance(answer, str) else put.message.id
+    return Accepted(id=found, duplicate=found != put.message.id)
 
 
 def row(queue: str, put: Put, at: float) -> dict[str, Any]:  # Any: parameters of SQL
