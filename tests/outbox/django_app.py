@@ -34,7 +34,7 @@ django.setup()
 from django.db import connection, connections, transaction  # noqa: E402 - after the settings
 
 from mergepoint.assembly.connect import Document, Site  # noqa: E402
-from mergepoint.bus.contract import Put  # noqa: E402
+from mergepoint.bus.contract import Limits, Put  # noqa: E402
 from mergepoint.core.clock import SystemClock  # noqa: E402
 from mergepoint.tasks import outbox  # noqa: E402
 from mergepoint.tasks.outbox import OutboxRefused  # noqa: E402
@@ -119,5 +119,16 @@ def bus() -> None:
     site.close()
 
 
+def nudged() -> None:
+    """Commit once for each line that is read; the next argument is where the relay listens."""
+    outbox.belong_to(bus_url="", limits=Limits(), clock=SystemClock(), nudge=sys.argv[4])
+    for number, _ in enumerate(sys.stdin):
+        with transaction.atomic():
+            order(str(number))
+            enqueue(f"m{number}")
+
+
 if __name__ == "__main__":
-    {"blocks": blocks, "bus": bus, "aliases": aliases, "refusals": refusals}[sys.argv[1]]()
+    {"blocks": blocks, "bus": bus, "nudged": nudged, "aliases": aliases, "refusals": refusals}[
+        sys.argv[1]
+    ]()

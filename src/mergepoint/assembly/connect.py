@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from mergepoint.bus import context
 from mergepoint.bus.codec import Codec
@@ -171,7 +172,8 @@ class Site:
             from mergepoint.tasks.outbox import belong_to
 
             url, limits = engine_url(self.document), self.document.limits
-            belong_to(bus_url=url, limits=limits, clock=self.clock)
+            nudge = nudge_path(self.document)
+            belong_to(bus_url=url, limits=limits, clock=self.clock, nudge=nudge)
             self._belongs = True
 
     async def _hub_ledger(self, engine: Engine) -> Ledger:
@@ -295,6 +297,16 @@ def parts_of(document: Document, clock: Clock, codec: Codec) -> Parts:
 def engine_url(document: Document) -> str:
     """Return the engine's URL, with the file of the token where a hub asks for one. Pure."""
     return _with_token(document.url, document.token_file)
+
+
+def nudge_path(document: Document) -> str:
+    """Return where the relay hears of commits: beside a hub on this machine, else "". Pure."""
+    from mergepoint.tasks.outbox.nudging import SOCKET
+
+    parts = urlsplit(document.hub)
+    if parts.scheme != "hub+unix":
+        return ""
+    return str(Path(unquote(parts.path)).with_name(SOCKET))
 
 
 def hub_url(document: Document) -> str:

@@ -19,10 +19,11 @@ from mergepoint.assembly.engines import engine_of
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.errors import BusLost, BusRefused
 from mergepoint.bus.gateway.run import Gateway
-from mergepoint.bus.gateway.settings import VARIABLE, GatewaySettings, from_document
+from mergepoint.bus.gateway.settings import VARIABLE, Door, GatewaySettings, from_document
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.host.failure import EXIT_CONFIG, Failure, report
 from mergepoint.supervisor.places import socket_dir
+from mergepoint.tasks.outbox.nudging import SOCKET, listening
 from mergepoint.tasks.outbox.relay import Relay, RelaySettings
 
 BUS_VARIABLE = "MERGEPOINT_BUS"
@@ -76,7 +77,7 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
             os.write(ready_fd, b"READY\n")
             os.close(ready_fd)
 
-    relaying = asyncio.ensure_future(_relay(engine, clock))
+    relaying = asyncio.ensure_future(_relay(engine, clock, settings))
     # A gateway that relays no more would look well and hold up every outbox: it begins anew.
     relaying.add_done_callback(lambda _: stop.set())
     try:
@@ -89,13 +90,21 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
         raise ended
 
 
-async def _relay(engine: Engine, clock: Clock) -> None:
+async def _relay(engine: Engine, clock: Clock, gateway: GatewaySettings) -> None:
     """Relay what apps have enqueued within their transactions, until cancelled."""
     databases = json.loads(os.environ.get(OUTBOXES_VARIABLE, "[]"))
     if databases:
         crash_at = os.environ.get("MERGEPOINT_CRASH_AT", "")
         settings = RelaySettings(databases=tuple(databases), crash_at=crash_at)
-        await Relay(settings, engine, clock).run()
+        relay = Relay(settings, engine, clock)
+        with contextlib.ExitStack() as nudges:
+            for door in (Door(path=gateway.hub), *gateway.hub_doors):
+                path = door.path.with_name(SOCKET)
+                try:
+                    nudges.enter_context(listening(path, door.user, relay.wake))
+                except (OSError, KeyError) as error:
+                    log.warning("%s: %s; commits are seen a little later", path, error)
+            await relay.run()
     await asyncio.Event().wait()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mergepoint.bus.contract import Limits
 from mergepoint.core.clock import Clock
+from mergepoint.tasks.outbox import nudging
 from mergepoint.tasks.outbox.contract import Joined, OutboxRefused
 from mergepoint.tasks.outbox.joined_dbapi import (
     JoinedPsycopg,
@@ -44,21 +45,27 @@ class _Found:
     """Whether it is used by this thread and task, not only by one this context was copied from."""
 
 
-def belong_to(*, bus_url: str, limits: Limits, clock: Clock) -> None:
-    """Say which site's tasks this process enqueues; `mergepoint.connect` does.
+def belong_to(*, bus_url: str, limits: Limits, clock: Clock, nudge: str = "") -> None:
+    """Say which site's messages this process sends; `mergepoint.connect` does.
 
     `bus_url` is the engine's: a PostgreSQL transaction in that very database takes the message
-    straight into the queue.
+    straight into the queue. `nudge` is the socket on which the relay is told of commits.
     """
+    nudging.reach(nudge)
     _site[0] = replace(_site[0], bus_url=bus_url, limits=limits, clock=clock)
 
 
 def join(explicit: object = None) -> Joined | None:
     """See `outbox.contract.Join`."""
-    if explicit is not None:
-        return _explicit(explicit)
-    if is_apart():
+    if explicit is None and is_apart():
         return None
+    joined = _found() if explicit is None else _explicit(explicit)
+    if joined is not None:
+        nudging.arrange(joined)
+    return joined
+
+
+def _found() -> Joined | None:
     found = [*_of_sqlalchemy(), *_of_drivers(), *_of_django()]
     if not found:
         return None

@@ -36,10 +36,10 @@ class RelaySettings:
     """`sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://...`."""
     batch_max: int = 200
     """Rows of one claim."""
-    poll_s_min: float = 0.02
-    """Between two looks right after there was something."""
+    poll_s_min: float = 0.002
+    """Between two looks right after there was something, or somebody was about to commit."""
     poll_s_max: float = 0.25
-    """Between two looks at a quiet database."""
+    """Between two looks at a quiet database: for writers that cannot tell of their commits."""
     tries_max: int = 10
     """Refusals of one row before it is parked."""
     pause_s: float = 0.5
