@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from mergepoint_testkit.postgres import Postgres, running_postgres
 
+from tests.tasks.askers import Asker
 from tests.tasks.ledgers import Story, Tell
 from tests.tasks_postgres.desks import desk_on, emptied
+from tests.tasks_postgres.sites import PostgresSite, site_on
 
 _numbers = itertools.count(1)
 
@@ -42,3 +45,14 @@ def tell(shared: str) -> Tell:
         asyncio.run(told())
 
     return tell
+
+
+@pytest.fixture
+def site(tmp_path: Path, database: Callable[[], str]) -> Iterator[PostgresSite]:
+    with site_on(tmp_path, database()) as made:
+        yield made
+
+
+@pytest.fixture
+def asker(site: PostgresSite) -> Asker:
+    return Asker(site)

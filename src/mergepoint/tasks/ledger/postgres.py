@@ -9,6 +9,7 @@ Which rights an app's own transactions need, and limits: docs/reference/postgres
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class PostgresLedger:
         self._database = database
         self._source = source or "tasks"
         self._clock = clock
+        self._saying = asyncio.Lock()
 
     @classmethod
     async def opened(
@@ -91,8 +93,10 @@ class PostgresLedger:
 
     async def progress(self, task: str, token: str, progress: c.Progress) -> bool:
         """Say how far a run is."""
-        given = (rows.progress_text(progress), self._now(), task, token)
-        return bool(await self._database.call(running.PROGRESS, given))
+        # One after the other: calls of one process run on several connections, the last must win.
+        async with self._saying:
+            given = (rows.progress_text(progress), self._now(), task, token)
+            return bool(await self._database.call(running.PROGRESS, given))
 
     async def once(self, task: str, key: str, *, done: bool) -> bool:
         """Ask for, or set, the mark of an effect."""
