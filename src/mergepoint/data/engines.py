@@ -4,7 +4,8 @@ Place:  data.site -> [data.engines] -> sqlalchemy, data.pool
 Rule:   connects to nothing before the first use; every wait has a bound; values are not logged.
 
 A write transaction on SQLite begins IMMEDIATE: it waits for the lock at its beginning, where
-waiting helps, instead of failing at its first write because another one wrote meanwhile.
+waiting helps, instead of failing at its first write because another one wrote meanwhile. A lazy one
+(a GET, which mostly reads) takes the lock when it writes, and may be told that it is busy.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from mergepoint.data.pool import AsyncBoundedPool, BoundedPool
 
 MODE = "mergepoint_mode"
 """Execution option: how a transaction begins."""
-WRITE, READ, REPEATABLE = "write", "read", "repeatable"
+WRITE, LAZY, READ, REPEATABLE = "write", "lazy", "read", "repeatable"
 DRIVERS = {"sqlite": ("pysqlite", "aiosqlite"), "postgresql": ("psycopg", "psycopg")}
 _ON_POSTGRESQL: dict[str, dict[str, Any]] = {
     WRITE: {},
+    LAZY: {},
     READ: {"postgresql_readonly": True},
     REPEATABLE: {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
 }
@@ -181,11 +183,11 @@ def _prepare_sqlite(raw: Any, busy_ms: int) -> None:  # Any: sqlite3's connectio
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(MODE, WRITE)
     told = connection.info.get(MODE) in (READ, REPEATABLE)
-    reads = mode != WRITE
+    reads = mode in (READ, REPEATABLE)
     if reads != told:
         connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
         connection.info[MODE] = mode
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == WRITE else "BEGIN")
 
 
 def _note_failure(context: Any) -> None:  # Any: SQLAlchemy's ExceptionContext

@@ -34,7 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 def unit_for(method: str, mode: str) -> Unit:
     """Return the unit of a request. Pure but for the making."""
     reads = mode == "read-only-get" and method in SAFE
-    return Unit(read_only=reads, repeatable=reads)
+    return Unit(read_only=reads, repeatable=reads, lazy=method in SAFE)
 
 
 def around(app: Any, interface: str, mode: str) -> Any:

@@ -94,7 +94,7 @@ class Data:
         key = f"session/{engines.database.name}"
         part = unit.find(key)
         if part is None:
-            mode = mode_of(read_only=unit.read_only or unit.sealed, repeatable=unit.repeatable)
+            mode = mode_of_unit(unit)
             reader = engines.blocking(mode_of(read_only=True))
             session = SiteSession(bind=engines.blocking(mode), reader=reader, is_part=True)
             part = SessionPart(session)
@@ -117,7 +117,7 @@ class Data:
         key = f"asession/{engines.database.name}"
         part = unit.find(key)
         if part is None:
-            mode = mode_of(read_only=unit.read_only or unit.sealed, repeatable=unit.repeatable)
+            mode = mode_of_unit(unit)
             session = SiteAsyncSession(bind=engines.of_loop(mode), reader=reader, is_part=True)
             part = AsyncSessionPart(session)
             unit.add(key, part)
@@ -188,6 +188,14 @@ class Data:
 
             watches = (*watches, watching(self.record, database.name))
         return Engines(database, watches)
+
+
+def mode_of_unit(unit: units.Unit) -> str:
+    """Return how the transactions of a unit begin. Pure."""
+    reads = unit.read_only or unit.sealed
+    return (
+        "lazy" if unit.lazy and not reads else mode_of(read_only=reads, repeatable=unit.repeatable)
+    )
 
 
 def mode_of(*, read_only: bool = False, repeatable: bool = False) -> str:

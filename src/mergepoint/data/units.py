@@ -47,7 +47,11 @@ class Part(Protocol):
 class Unit:
     """The parts of one request or task. They are committed in the order they came."""
 
-    def __init__(self, *, read_only: bool = False, repeatable: bool = False) -> None:
+    def __init__(
+        self, *, read_only: bool = False, repeatable: bool = False, lazy: bool = False
+    ) -> None:
+        self.lazy = lazy
+        """Whether it will mostly read, so that locks for writing are taken late."""
         self.read_only = read_only
         """No database takes a write in it."""
         self.repeatable = repeatable

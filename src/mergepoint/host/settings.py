@@ -65,6 +65,8 @@ class Settings(NamedTuple):
     """Whether the site has a bus, whose messages say which request they were made in."""
     transactions: str = ""
     """Whether each request is one transaction of `site.data`: `request`, `read-only-get`; or no."""
+    databases: bool = False
+    """Whether the site names databases, whose queries are watched in development."""
 
     @property
     def development(self) -> bool:
@@ -114,6 +116,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         request_timeout_s=_number(environ, "MERGEPOINT_REQUEST_TIMEOUT_S", 0.0),
         loop_block_s=_number(environ, "MERGEPOINT_LOOP_BLOCK_S", LOOP_BLOCK_S),
         bus=bool(environ.get("MERGEPOINT_BUS")),
+        databases=bool(environ.get("MERGEPOINT_DATABASES")),
         transactions=_transactions(environ.get("MERGEPOINT_TRANSACTIONS", "")),
     )
 

@@ -1,0 +1,1 @@
+"""`.sql` files become typed functions."""

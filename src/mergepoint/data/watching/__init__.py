@@ -1,0 +1,1 @@
+"""What queries cost: repeated, slow, without an index; while somebody develops."""
