@@ -118,3 +118,9 @@ def test_a_head_is_compact_json() -> None:
 
     assert json.loads(encoded[8:]) == {"i": 1, "ok": [1, 2]}
     assert b" " not in encoded[8:]
+
+
+def test_a_text_that_is_no_unicode_arrives_with_a_mark() -> None:
+    encoded = encode_json({"error": "no such file: \udcff", "of": "ä"})
+
+    assert FrameReader().feed(encoded)[0].head == {"error": "no such file: ?", "of": "ä"}

@@ -21,9 +21,37 @@ HEAD_BYTES_MAX = 4 * 1024 * 1024
 """The longest head."""
 
 # One encoder for all: `json.dumps` makes one for every call that asks for short separators.
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _LENGTHS = Struct(">II")
 _PREFIX_BYTES = _LENGTHS.size
+
+
+def _plain(value: Any) -> bytes:  # Any: whatever JSON holds
+    # Half a surrogate pair (a file name that is no text, in an error) is in no UTF-8: a mark
+    # stands for it, since a head that its reader refuses would end the connection.
+    return _to_json(value).encode("utf-8", "replace")
+
+
+dumps: Callable[[Any], bytes] = _plain
+"""Returns compact JSON of a value; `msgspec` writes it where that is installed."""
+loads: Callable[[bytes], Any] = json.loads
+"""Returns the value of some JSON; raises `ValueError` or `RecursionError`."""
+
+try:
+    import msgspec
+except ImportError:
+    pass
+else:
+    _fast = msgspec.json.Encoder().encode
+    loads = msgspec.json.Decoder().decode
+
+    def _quick(value: Any) -> bytes:  # Any: whatever JSON holds
+        try:
+            return _fast(value)
+        except UnicodeEncodeError:
+            return _plain(value)
+
+    dumps = _quick
 
 
 class FrameInvalid(ValueError):
@@ -47,7 +75,7 @@ def encode(head: bytes, parts: Iterable[bytes] = ()) -> bytes:
 
 def encode_json(head: Any, parts: Iterable[bytes] = ()) -> bytes:  # Any: whatever JSON holds
     """Return one frame, with the head as compact JSON."""
-    return encode(_to_json(head).encode(), parts)
+    return encode(dumps(head), parts)
 
 
 def cut(rest: bytes, lengths: Sequence[int]) -> list[bytes]:
@@ -77,7 +105,7 @@ class FrameReader:
         *,
         frame_bytes_max: int = FRAME_BYTES_MAX,
         head_bytes_max: int = HEAD_BYTES_MAX,
-        decode: Callable[[bytes], Any] = json.loads,
+        decode: Callable[[bytes], Any] = loads,
     ) -> None:
         self._frame_bytes_max = frame_bytes_max
         self._head_bytes_max = head_bytes_max
@@ -90,12 +118,15 @@ class FrameReader:
         """Take these bytes; return the frames that are complete by now."""
         if self._broken:
             raise FrameInvalid(self._broken)
-        self._kept += data
-        # A frame of 16 MiB comes in hundreds of pieces; until it is whole they are only added.
-        if len(self._kept) < self._wanted:
-            return []
+        if self._kept:
+            self._kept += data
+            # A frame of 16 MiB comes in hundreds of pieces; until it is whole they are only added.
+            if len(self._kept) < self._wanted:
+                return []
+            data = bytes(self._kept)
+            self._kept.clear()
         try:
-            return self._split()
+            return self._split(data)
         except FrameInvalid as error:
             self._broken = str(error)
             self._kept.clear()
@@ -106,8 +137,7 @@ class FrameReader:
         """How many bytes wait for the rest of their frame."""
         return len(self._kept)
 
-    def _split(self) -> list[Frame]:
-        data = bytes(self._kept)
+    def _split(self, data: bytes) -> list[Frame]:
         size = len(data)
         frames = []
         at = 0
@@ -124,8 +154,8 @@ class FrameReader:
                 Frame(self._head(data[at + _PREFIX_BYTES : head_end]), data[head_end:end])
             )
             at = end
-        if at:
-            del self._kept[:at]
+        if at < size:
+            self._kept += data[at:]
         return frames
 
     def _check(self, length: int, head_length: int) -> None:

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from mergepoint.bus.adapters.hub_pending import Asker, Pending, Told
 from mergepoint.bus.adapters.hub_url import parse
 from mergepoint.bus.adapters.hub_wire import Answer, Wire, error_of
 from mergepoint.bus.contract import Limits, OnState, State
@@ -26,21 +27,6 @@ SWEEP_S = 0.25
 """How often calls that wait too long are looked for."""
 CALLS_MAX = 100_000
 """Calls of one process that wait for an answer."""
-
-
-class Pending:
-    """A call that waits for its answer."""
-
-    __slots__ = ("frame", "future", "repeat", "sent", "until_s")
-
-    def __init__(
-        self, frame: bytes, future: asyncio.Future[Answer], until_s: float, *, repeat: bool
-    ) -> None:
-        self.frame = frame
-        self.future = future
-        self.until_s = until_s
-        self.repeat = repeat
-        self.sent = False
 
 
 class HubLink:
@@ -156,37 +142,52 @@ class HubLink:
 
         `early` calls are part of restoring a connection and go out before it is ready.
         """
-        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return self._start(head, parts, future, repeat, wait_s, early), future
+
+    def tell(
+        self, head: dict[str, Any], parts: Sequence[bytes], told: Told, *, repeat: bool = False
+    ) -> None:
+        """Send a call as `start` does; `told` is called with what becomes of it."""
+        self._start(head, parts, told, repeat, 0.0, False)
+
+    def _start(
+        self,
+        head: dict[str, Any],
+        parts: Sequence[bytes],
+        asker: Asker,
+        repeat: bool,
+        wait_s: float,
+        early: bool,
+    ) -> int:
         if self._closed:
             raise BusClosed("the bus was closed in this process")
         if len(self._pending) >= CALLS_MAX:
             raise BusLost(f"{CALLS_MAX} calls wait for the hub already")
         self._number += 1
         head["i"] = self._number
-        future: asyncio.Future[Answer] = loop.create_future()
-        until_s = loop.time() + self._limits.call_s + wait_s
-        pending = Pending(encode_json(head, parts), future, until_s, repeat=repeat)
+        until_s = asyncio.get_running_loop().time() + self._limits.call_s + wait_s
+        pending = Pending(encode_json(head, parts), asker, until_s, repeat=repeat)
         self._pending[self._number] = pending
         if self._wire is not None and (early or self._ready.is_set()):
             pending.sent = True
             self._wire.write(pending.frame)
-        return self._number, future
+        return self._number
 
     def send(self, head: Mapping[str, Any], parts: Sequence[bytes] = ()) -> None:
         """Send what has no answer; lost without a connection."""
         if self._wire is not None:
             self._wire.write(encode_json(head, parts))
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Send what is asked inside at its end, in one piece."""
+    def together(self, ask: Callable[[], None]) -> None:
+        """Send what `ask` asks for at its end, in one piece."""
         wire = self._wire
         if wire is None:
-            yield
+            ask()
             return
         wire.corked = True
         try:
-            yield
+            ask()
         finally:
             wire.corked = False
             wire.flush()
@@ -305,7 +306,7 @@ class HubLink:
         return self._place.path or f"{self._place.host}:{self._place.port}"
 
 
-def _set(future: asyncio.Future[Answer], error: BusError) -> None:
+def _set(future: Asker, error: BusError) -> None:
     if not future.done():
         future.set_exception(error)
         # Whoever was cancelled meanwhile asks no more.

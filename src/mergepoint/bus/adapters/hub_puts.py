@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mergepoint.bus.adapters.hub_link import HubLink
+from mergepoint.bus.adapters.hub_pending import Told
 from mergepoint.bus.adapters.hub_wire import Answer
 from mergepoint.bus.errors import BusError, BusFull
 
@@ -47,6 +48,9 @@ class Puts:
         self._tokens: list[str] = []
         self._askers: list[tuple[asyncio.Future[set[str]], int]] = []
         self._soon = False
+        self._alone = True
+        """Whether the last turn that was waited for had one caller: the next may go out at once."""
+        self._under_way = 0
 
     def put(
         self, queue: str, rows: Sequence[Row], parts: Sequence[bytes], size: int
@@ -78,60 +82,67 @@ class Puts:
         return future
 
     def _plan(self) -> None:
-        if not self._soon:
-            self._soon = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if self._soon:
+            return
+        if self._alone and not self._under_way:
+            self._link.together(self._send)
+            return
+        self._soon = True
+        asyncio.get_running_loop().call_soon(self._turn)
 
-    def _flush(self) -> None:
+    def _turn(self) -> None:
         self._soon = False
+        callers = sum(len(each.callers) for each in self._queues.values()) + len(self._askers)
+        self._alone = callers <= 1
+        self._link.together(self._send)
+
+    def _send(self) -> None:
         queues, self._queues = self._queues, {}
-        with self._link.together():
-            for queue, together in queues.items():
-                self._send_puts(queue, together)
-            if self._tokens:
-                self._send_acks()
+        for queue, together in queues.items():
+            self._send_puts(queue, together)
+        if self._tokens:
+            self._send_acks()
 
     def _send_puts(self, queue: str, together: _Together) -> None:
         callers = together.callers
-        try:
-            head = {"op": "put", "queue": queue, "puts": together.rows}
-            _, answer = self._link.start(head, together.parts, repeat=True)
-        except BusError as error:
-            _fail([future for future, _, _ in callers], error)
-            return
 
-        def answered(done: asyncio.Future[Answer]) -> None:
-            error = _error(done)
+        def answered(answer: Answer | None, error: BaseException | None) -> None:
+            self._under_way -= 1
             if isinstance(error, BusFull) and len(callers) > 1:
                 # All of them together have no room; one by one, some may.
                 for caller in callers:
                     self._send_puts(queue, _alone(caller))
-            elif error is not None:
+            elif answer is None:
                 _fail([future for future, _, _ in callers], error)
             else:
-                _tell(callers, set(done.result().value))
+                _tell(callers, set(answer.value))
 
-        answer.add_done_callback(answered)
+        self._under_way += 1
+        try:
+            head = {"op": "put", "queue": queue, "puts": together.rows}
+            self._link.tell(head, together.parts, Told(answered), repeat=True)
+        except BusError as error:
+            answered(None, error)
 
     def _send_acks(self) -> None:
         tokens, self._tokens = self._tokens, []
         askers, self._askers = self._askers, []
-        try:
-            _, answer = self._link.start({"op": "ack", "tokens": tokens})
-        except BusError as error:
-            _fail([future for future, _ in askers], error)
-            return
 
-        def answered(done: asyncio.Future[Answer]) -> None:
-            if (error := _error(done)) is not None:
+        def answered(answer: Answer | None, error: BaseException | None) -> None:
+            self._under_way -= 1
+            if answer is None:
                 _fail([future for future, _ in askers], error)
                 return
-            lost = set(done.result().value)
+            lost = set(answer.value)
             for future, _ in askers:
                 if not future.done():
                     future.set_result(lost)
 
-        answer.add_done_callback(answered)
+        self._under_way += 1
+        try:
+            self._link.tell({"op": "ack", "tokens": tokens}, (), Told(answered))
+        except BusError as error:
+            answered(None, error)
 
 
 def _alone(caller: Caller) -> _Together:
@@ -151,11 +162,7 @@ def _tell(callers: Sequence[Caller], duplicates: set[int]) -> None:
         at = end
 
 
-def _error(done: asyncio.Future[Answer]) -> BaseException | None:
-    return None if done.cancelled() else done.exception()
-
-
-def _fail(futures: Sequence[asyncio.Future[Any]], error: BaseException) -> None:
+def _fail(futures: Sequence[asyncio.Future[Any]], error: BaseException | None) -> None:
     for future in futures:
         if not future.done():
-            future.set_exception(error)
+            future.set_exception(error or BusError("the hub did not say what became of it"))

@@ -14,6 +14,8 @@ from mergepoint.bus import errors
 from mergepoint.bus.errors import BusError, BusLost, BusRefused, RemoteError
 from mergepoint.wire.frames import Frame, FrameInvalid, FrameReader, cut, encode_json
 
+READ_BYTES = 64 * 1024
+"""What one read takes at most."""
 BEAT = encode_json({"beat": 1})
 MISSING_BEATS = 2
 """Heartbeats of silence after which a connection is lost."""
@@ -47,7 +49,7 @@ def error_of(told: Mapping[str, Any]) -> BusError:
     return kind(message, next=next_)
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """A connection; `lost` is done, with a reason, when it is no more."""
 
     def __init__(self, came: Callable[[Frame], None], heartbeat_s: float) -> None:
@@ -58,6 +60,8 @@ class Wire(asyncio.Protocol):
         self._came = came
         self._heartbeat_s = heartbeat_s
         self._reader = FrameReader()
+        # One for all reads: memory made for each, as of other protocols, costs more than reading.
+        self._room = memoryview(bytearray(READ_BYTES))
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._greeting: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
@@ -95,11 +99,16 @@ class Wire(asyncio.Protocol):
         self._heard_s = self._beat_s = self._loop.time()
         self._beating = self._loop.call_later(self._heartbeat_s, self._beat)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return what is read into."""
+        del sizehint
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what came."""
         self._heard_s = self._loop.time()
         try:
-            frames = self._reader.feed(data)
+            frames = self._reader.feed(bytes(self._room[:nbytes]))
         except FrameInvalid as error:
             self._end(f"the hub sent no frame: {error}")
             return

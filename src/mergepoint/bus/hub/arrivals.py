@@ -16,7 +16,7 @@ from mergepoint.bus.hub.moves import Beside, first_of_key, forget, leave, make_r
 from mergepoint.bus.hub.parts import Parts
 from mergepoint.bus.hub.queues import Queue
 from mergepoint.bus.hub.schema import BY_AGE, BY_WALL
-from mergepoint.bus.hub.seen import note, which_are_new
+from mergepoint.bus.hub.seen import note, note_if_all_new, which_are_new
 
 BATCH_MAX = 500
 """Rows of one step of promoting or expiring; the rest follows in the next group."""
@@ -40,8 +40,13 @@ def put(parts: Parts, queue: Queue, entries: Sequence[NewEntry]) -> list[bool]:
 
     Raises `BusFull`, before anything is written, when the new ones do not all fit.
     """
-    duplicates, over = which_are_new(parts, queue, [entry.id for entry in entries])
+    ids = [entry.id for entry in entries]
     first = parts.next_seq(len(entries))
+    has_room = queue.messages + len(entries) <= parts.limits.queue_messages_max
+    if has_room and note_if_all_new(parts, queue, first, ids):
+        insert(parts, queue, list(enumerate(entries, first)))
+        return [False] * len(entries)
+    duplicates, over = which_are_new(parts, queue, ids)
     fresh = [
         (seq, entry)
         for seq, (entry, duplicate) in enumerate(zip(entries, duplicates, strict=True), first)

@@ -10,15 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mergepoint.bus.hub.codec import decode, encode
-from mergepoint.wire.frames import Frame, FrameInvalid, FrameReader
-from mergepoint.wire.frames import encode as frame
+from mergepoint.wire.frames import Frame, FrameInvalid, FrameReader, encode_json
 
 PUSH_BYTES = 64 * 1024
 """Live messages are written until more than this waits for the reader."""
 PUSH_AGAIN_BYTES = 16 * 1024
 """And again when it has read down to this."""
-BEAT = frame(b'{"beat":1}')
+READ_BYTES = 64 * 1024
+"""What one read takes at most."""
+BEAT = encode_json({"beat": 1})
 
 
 class Owner(Protocol):
@@ -41,11 +41,21 @@ class Owner(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
-    """One client's socket."""
+class Connection(asyncio.BufferedProtocol):
+    """One client's socket.
+
+    `room` is what it reads into, and may be everybody's: what came is taken out at once. Memory
+    made for every read, as other protocols of asyncio have it, cost more than reading.
+    """
 
     def __init__(
-        self, owner: Owner, *, frame_bytes_max: int, outgoing_bytes_max: int, remote: bool
+        self,
+        owner: Owner,
+        *,
+        frame_bytes_max: int,
+        outgoing_bytes_max: int,
+        remote: bool,
+        room: memoryview,
     ) -> None:
         self.remote = remote
         """Whether it came over TCP, where silence is no sign of life."""
@@ -62,7 +72,8 @@ class Connection(asyncio.Protocol):
         """Asked for live messages when there is room."""
         self._owner = owner
         self._outgoing_bytes_max = outgoing_bytes_max
-        self._reader = FrameReader(frame_bytes_max=frame_bytes_max, decode=decode)
+        self._reader = FrameReader(frame_bytes_max=frame_bytes_max)
+        self._room = room
         self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._paused_reading = False
@@ -78,11 +89,16 @@ class Connection(asyncio.Protocol):
         self.heard_s = self.moved_s = self._loop.time()
         self._owner.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return what is read into."""
+        del sizehint
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take bytes; whoever sends no frames is cut off."""
         self.heard_s = self._loop.time()
         try:
-            frames = self._reader.feed(data)
+            frames = self._reader.feed(bytes(self._room[:nbytes]))
         except FrameInvalid as error:
             self.refuse("bus.refused", str(error))
             return
@@ -104,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, head: Any, *parts: bytes) -> None:  # Any: whatever JSON holds
         """Write a frame with the next flush."""
-        self.send_frame(frame(encode(head), parts))
+        self.send_frame(encode_json(head, parts))
 
     def send_frame(self, encoded: bytes) -> None:
         """Write a frame that is encoded already with the next flush."""

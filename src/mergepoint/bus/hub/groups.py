@@ -31,7 +31,7 @@ GROUP_MAX = 2_000
 CHECKPOINT_BYTES_MIN = 256 * 1024
 VACUUM_STEPS = 16
 """Steps of giving pages back while everybody waits, once a second while the disk is full."""
-INLINE_COMMIT_S = 0.001
+INLINE_COMMIT_S = 0.003
 """A disk whose commits take longer gets a thread for them."""
 PAGES_BYTES = 24 * 1024
 """What a small group writes, about."""

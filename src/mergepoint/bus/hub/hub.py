@@ -16,7 +16,7 @@ from mergepoint.bus.hub import fields, queue_calls, topic_calls
 from mergepoint.bus.hub.ballast import Ballast
 from mergepoint.bus.hub.batches import Batches
 from mergepoint.bus.hub.call import Call
-from mergepoint.bus.hub.connection import Connection
+from mergepoint.bus.hub.connection import READ_BYTES, Connection
 from mergepoint.bus.hub.crash import crash_points
 from mergepoint.bus.hub.due import Due
 from mergepoint.bus.hub.extension import Extension
@@ -60,6 +60,7 @@ class Hub:
         self.settings = settings
         self.connections: set[Connection] = set()
         self.refused = 0
+        self._room = memoryview(bytearray(READ_BYTES))
         self._store = store
         self._clock = clock
         self._token = token
@@ -109,6 +110,7 @@ class Hub:
             frame_bytes_max=frame_bytes_max,
             outgoing_bytes_max=self.settings.outgoing_bytes_max,
             remote=remote,
+            room=self._room,
         )
 
     async def stop(self) -> None:

@@ -38,6 +38,22 @@ def which_are_new(parts: Parts, queue: Queue, ids: Sequence[str]) -> tuple[list[
     return duplicates, over
 
 
+def note_if_all_new(parts: Parts, queue: Queue, first_seq: int, ids: Sequence[str]) -> bool:
+    """Begin the windows of ids numbered from `first_seq`; False, and nothing noted, if one is
+    known or comes twice.
+    """
+    until = parts.age_s + parts.limits.dedupe_s
+    number = queue.number
+    rows = [(seq, number, id_, until) for seq, id_ in enumerate(ids, first_seq)]
+    # One statement instead of a look and a note: nearly all ids are new.
+    noted = parts.db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, 0)", rows)
+    if noted.rowcount == len(rows):
+        return True
+    if noted.rowcount:
+        parts.db.execute("DELETE FROM seen WHERE seq >= ?", (first_seq,))
+    return False
+
+
 def note(parts: Parts, queue: Queue, fresh: Sequence[tuple[int, str]], over: set[str]) -> None:
     """Begin the window of ids that are new, under the numbers of their messages."""
     for id_ in over:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from mergepoint.bus.hub.codec import encode
 from mergepoint.bus.hub.connection import Connection
-from mergepoint.wire.frames import encode as frame
+from mergepoint.wire.frames import encode_json
 from mergepoint.wire.names import compiled
 
 CACHE_MAX = 10_000
@@ -55,7 +54,7 @@ class Listener:
             parts += message
             size += len(message[0]) + len(message[1])
         head = {"sub": self.number, "s": first, "n": [len(part) for part in parts]}
-        return frame(encode(head), parts)
+        return encode_json(head, parts)
 
     def _next(self) -> tuple[bytes, bytes]:
         message = self.waiting.popleft()
