@@ -10,6 +10,7 @@ import pytest
 
 from mergepoint.bus.contract import Limits, State
 from mergepoint.bus.errors import BusError, BusLost
+from mergepoint.wire.frames import FrameReader, encode_json
 
 from .bus import PATIENCE_S, QUEUE, connected, drain, message, put, run, take, until
 from .hub_process import HubProcess
@@ -195,3 +196,46 @@ def _is(states: list[State], wanted: State) -> Callable[[], object]:
         return states[-1] is wanted
 
     return last
+
+
+def test_a_job_whose_answer_was_lost_with_its_connection_goes_to_the_next_who_asks(
+    hub: HubProcess,
+) -> None:
+    """Its worker lives and came back, but never heard of it; nothing is counted against it."""
+
+    async def scenario() -> None:
+        async with connected(hub) as other:
+            first = await _raw(hub, "worker")
+            take_it = {"i": 1, "op": "take", "queues": [QUEUE], "lease_s": 3600.0, "wait_s": 60.0}
+            await _ask(first, take_it, until="")
+            await put(other, "a")
+            await first[0].read(1)  # the job is on its way, and nobody reads it
+            again = await _raw(hub, "worker")
+            await _ask(again, {"i": 1, "op": "resume", "tokens": []}, until="ok")
+            (lease,) = await take(other)
+            assert (lease.message.id, lease.attempt) == ("a", 1)
+            first[1].close()
+            again[1].close()
+
+    run(scenario())
+
+
+Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _raw(hub: HubProcess, client: str) -> Pair:
+    pair = await asyncio.open_unix_connection(str(hub.socket))
+    await _ask(pair, {"hello": 1, "client": client}, until="hello")
+    return pair
+
+
+async def _ask(pair: Pair, head: dict[str, object], *, until: str) -> None:
+    """Send it, and read until a frame with this in its head came."""
+    pair[1].write(encode_json(head))
+    frames = FrameReader()
+    while until:
+        async with asyncio.timeout(PATIENCE_S):
+            data = await pair[0].read(65536)
+        assert data, "the hub ended the connection"
+        if any(until in frame.head for frame in frames.feed(data)):
+            return

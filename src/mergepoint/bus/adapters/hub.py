@@ -62,6 +62,7 @@ class HubEngine:
         self._number = 0
         self._kept: dict[int, Kept] = {}
         self._held: dict[str, None] = {}
+        self._was_there = False
         self._giving_back: set[asyncio.Task[object]] = set()
 
     @property
@@ -311,9 +312,11 @@ class HubEngine:
     async def _restore(self) -> None:
         """Make everything again on a new connection, before anybody else's calls."""
         answers: list[Awaitable[Any]] = []
-        if self._held:
+        if self._was_there:
+            # Also with nothing in hand: what the last connection was given and lost goes back.
             resume = {"op": "resume", "tokens": list(self._held)}
             answers.append(self._link.start(resume, early=True)[1])
+        self._was_there = True
         answers += [kept.start(early=True) for kept in list(self._kept.values())]
         for answer in answers:
             await answer

@@ -15,7 +15,7 @@ from mergepoint.bus.hub import fields, letters, looking
 from mergepoint.bus.hub.arrivals import NewEntry
 from mergepoint.bus.hub.call import Call
 from mergepoint.bus.hub.fields import Head
-from mergepoint.bus.hub.holding import Taken
+from mergepoint.bus.hub.holding import Taken, give_back
 from mergepoint.bus.hub.inside import Inside
 from mergepoint.bus.hub.leases import Held
 from mergepoint.bus.hub.parts import Parts
@@ -175,9 +175,18 @@ def extend(parts: Parts, call: Call) -> None:
 
 
 def resume(parts: Parts, session: object, head: Head) -> Answer:
-    """Take up leases of a connection that is no more; return the tokens that were lost."""
-    lost = []
-    for token in fields.texts(head, "tokens"):
+    """Take up leases of a connection that is no more; return the tokens that were lost.
+
+    A client names all it holds: what else its session has was in an answer that never came, and
+    goes back.
+    """
+    lost: list[str] = []
+    tokens = fields.texts(head, "tokens")
+    named = frozenset(tokens)
+    for mine in parts.leases.of(session):
+        if mine.token not in named:
+            give_back(parts, mine, delay_s=0.0, reason="", burn=False)
+    for token in tokens:
         held = parts.leases.get(token)
         if held is None:
             lost.append(token)
