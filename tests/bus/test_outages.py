@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from mergepoint_testkit.bus import EngineSource, Promise, keep, promises
+from mergepoint_testkit.bus.outages import brief_outages
 
 from mergepoint.bus.adapters.hub import HubEngine
 from mergepoint.bus.contract import Engine, Limits
 
 from .hub_site import Hub
-
-BRIEF = ("a_reset_", "several_resets_leaves_workers", "who_left_", "a_slow_")
 
 
 class HubSource(EngineSource):
@@ -40,11 +39,7 @@ class HubSource(EngineSource):
         return HubEngine(f"hub+unix://{broker_address}", limits, self.clock, address=address)
 
 
-def is_brief(promise: Promise) -> bool:
-    return promise.name.partition(".")[2].startswith(BRIEF)
-
-
-@pytest.mark.parametrize("promise", [*filter(is_brief, promises("outages"))], ids=str)
+@pytest.mark.parametrize("promise", brief_outages(), ids=str)
 def test_the_hub_survives(promise: Promise) -> None:
     keep(promise, HubSource())
 

@@ -6,8 +6,10 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 from mergepoint_testkit.bus import EngineSource
+from mergepoint_testkit.postgres import Postgres
 
 from mergepoint.bus.adapters.postgres import PostgresEngine
 from mergepoint.bus.contract import Engine, Limits
@@ -15,18 +17,27 @@ from mergepoint.core.clock import SystemClock
 
 
 class PostgresSource(EngineSource):
-    """Engines on one database."""
+    """Engines on one database, which nothing else uses meanwhile."""
 
     can_kill = True
+    has_proxy = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, server: Postgres, database: str) -> None:
         super().__init__()
-        self.url = url
+        self.server = server
+        self.database = database
         self.clock = SystemClock()
         self.limits = Limits(heartbeat_s=0.5)
 
     def make_engine(self, limits: Limits, address: str) -> Engine:
-        return PostgresEngine(self.url, limits, self.clock, address=address)
+        return self.make_engine_at(self.broker_address(), limits, address)
+
+    def broker_address(self) -> str:
+        return str(self.server.socket)
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        url = self.server.url(self.database, host=Path(broker_address).parent)
+        return PostgresEngine(url, limits, self.clock, address=address)
 
     async def kill(self, engine: Engine) -> None:
         assert isinstance(engine, PostgresEngine)

@@ -15,9 +15,9 @@ from .source import PostgresSource
     "examples", [12, pytest.param(150, marks=pytest.mark.soak)], ids=["short", "long"]
 )
 def test_random_commands_end_as_in_the_model(server: Postgres, examples: int) -> None:
-    url = server.create(f"model{examples}")
+    server.create(f"model{examples}")
     run_state_machine_as_test(
-        machine_of(lambda: PostgresSource(url)),
+        machine_of(lambda: PostgresSource(server, f"model{examples}")),
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,

@@ -20,6 +20,7 @@ class RabbitmqSource(EngineSource):
     """Connections to one broker, under a prefix of their own."""
 
     can_kill = True
+    has_proxy = True
 
     def __init__(self, server: RabbitServer) -> None:
         super().__init__()
@@ -29,7 +30,13 @@ class RabbitmqSource(EngineSource):
         self._engines: list[RabbitmqEngine] = []
 
     def make_engine(self, limits: Limits, address: str) -> Engine:
-        url = f"{self.server.url()}?prefix={self.prefix}"
+        return self.make_engine_at(self.broker_address(), limits, address)
+
+    def broker_address(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        url = f"amqp://guest:guest@{broker_address}/%2F?prefix={self.prefix}"
         engine = RabbitmqEngine(url, limits, self.clock, address=address)
         engine._queues.young_s = 0.0  # nobody kills the broker here, and every test has new queues
         self._engines.append(engine)

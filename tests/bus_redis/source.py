@@ -20,6 +20,7 @@ class RedisSource(EngineSource):
     """Connections to one server, under a prefix of their own."""
 
     can_kill = True
+    has_proxy = True
 
     def __init__(self, server: RedisServer) -> None:
         super().__init__()
@@ -28,7 +29,13 @@ class RedisSource(EngineSource):
         self.limits = Limits(heartbeat_s=0.5)
 
     def make_engine(self, limits: Limits, address: str) -> Engine:
-        url = self.server.url(f"prefix={self.prefix}")
+        return self.make_engine_at(self.broker_address(), limits, address)
+
+    def broker_address(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    def make_engine_at(self, broker_address: str, limits: Limits, address: str) -> Engine:
+        url = f"redis://{broker_address}/0?prefix={self.prefix}"
         return RedisEngine(url, limits, self.clock, address=address)
 
     async def stop(self) -> None:

@@ -2,19 +2,21 @@
 
 Place:  bus.promise -> [bus.outages] -> an engine through bus.proxy
 Rule:   the first connection of a stand goes straight to the broker, the one that suffers goes
-        through the source's proxy. Not among `promises()`: ask for `promises("outages")`.
+        through the source's proxy. Not among `promises()`: ask for `promises("outages")`, or for
+        `brief_outages()` where the others are left to a soak.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from mergepoint.bus.contract import Change, Engine, Gap, Lease, Put, State
 from mergepoint.bus.errors import BusError, BusLost, NoSuchAddress, RequestTimeout, Unavailable
 from mergepoint.wire.envelope import Message
-from mergepoint_testkit.bus.promise import Check, promise
+from mergepoint_testkit.bus.promise import Check, Promise, promise, promises
 from mergepoint_testkit.bus.proxy import FaultProxy
 from mergepoint_testkit.bus.requests import echo
 from mergepoint_testkit.bus.stand import LONG_S, Reader, Stand
@@ -24,12 +26,31 @@ SEEN_S_MAX = 2 * HEARTBEAT_S + 4.0
 """Two heartbeats, and what a busy machine may add."""
 BACK_S_MAX = 10.0
 """How long whoever lost its connection may take to come again."""
+JOBS_BEFORE, JOBS_AFTER = 10, 5
+"""Jobs that are finished before an outage begins, and after it."""
+PACE_S = 0.01
+"""Between two jobs that are put: an outage of seconds leaves hundreds to do, not thousands."""
 LIMITS: dict[str, Any] = {  # Any: fields of Limits
     "heartbeat_s": HEARTBEAT_S,
     "reconnect_s_max": 0.2,
     "call_s": 2.0,
 }
+BRIEF = (
+    "a_reset_",
+    "several_resets_leaves_workers",
+    "a_half_open_connection_leaves_workers",
+    "a_half_open_connection_loses_no_job",
+    "who_left_",
+    "a_slow_",
+    "a_call_",
+)
+"""How the names begin of what is put to the test each time."""
 Outage = Callable[[FaultProxy], Coroutine[Any, Any, None]]
+
+
+def brief_outages() -> list[Promise]:
+    """Return the outages that are over soon; the first of a kind stands for the others."""
+    return [one for one in promises("outages") if one.name.partition(".")[2].startswith(BRIEF)]
 
 
 async def a_reset(proxy: FaultProxy) -> None:
@@ -91,12 +112,12 @@ async def again(stand: Stand, call: Callable[[], Awaitable[Any]], *also: type[Bu
                 await asyncio.sleep(0.05)
 
 
-async def take_again(stand: Stand, engine: Engine, queue: str) -> Lease:
+async def take_again(stand: Stand, engine: Engine, queue: str, lease_s: float = LONG_S) -> Lease:
     """Take one job, asking again when the wait was lost."""
 
     async def one() -> Lease:
         while True:
-            leases = await engine.take([queue], worker="w", limit=1, lease_s=LONG_S, wait_s=5.0)
+            leases = await engine.take([queue], worker="w", limit=1, lease_s=lease_s, wait_s=5.0)
             if leases:
                 return leases[0]
 
@@ -179,6 +200,77 @@ async def lets_a_put_be_repeated(stand: Stand, outage: Outage) -> None:
     await stand.none_left(stand.first, stand.name("mail"))
 
 
+async def loses_no_job_and_repeats_none_that_was_finished(stand: Stand, outage: Outage) -> None:
+    """Jobs flow through it: what was accepted is finished, what was finished never comes again."""
+    engine, flow = await stand.connect_through(), Flow(stand)
+    putting = asyncio.create_task(flow.put_on(engine))
+    working = asyncio.create_task(flow.work_on(engine))
+    try:
+        await flow.reaches(JOBS_BEFORE)
+        await outage(stand.proxy)
+        await flow.reaches(len(flow.finished) + JOBS_AFTER)
+        flow.enough.set()
+        async with stand.patience():
+            await putting
+        await flow.reaches(len(flow.accepted))
+    finally:
+        for task in (putting, working):
+            task.cancel()
+        told = await asyncio.gather(putting, working, return_exceptions=True)
+    broken = [one for one in told if isinstance(one, Exception)]
+    assert not broken, broken
+    await stand.none_left(stand.first, flow.queue)
+
+
+class Flow:
+    """One who puts and one who works, through the same connection, and what became of each job."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.queue = stand.name("mail")
+        self.accepted: set[str] = set()
+        self.finished: set[str] = set()
+        self.enough = asyncio.Event()
+        self._stand = stand
+        self._repeated: set[str] = set()
+        """Put again because the answer was lost: without `dedupe` these may be there twice."""
+        self._changed = asyncio.Event()
+
+    async def put_on(self, engine: Engine) -> None:
+        """Put a job every now and then, again with the same id when it was lost."""
+        while not self.enough.is_set():
+            put = Put(message=self._stand.message())
+            try:
+                await engine.put(self.queue, [put])
+            except BusLost:
+                self._repeated.add(put.message.id)
+                await again(self._stand, partial(engine.put, self.queue, [put]))
+            self.accepted.add(put.message.id)
+            await asyncio.sleep(PACE_S)
+
+    async def work_on(self, engine: Engine) -> None:
+        """Take and finish, again when told that the bus was lost."""
+        while True:
+            # Short: a job whose delivery was lost on its way comes back with the lease.
+            lease_s = 5 * self._stand.short_s
+            lease = await take_again(self._stand, engine, self.queue, lease_s)
+            job = lease.message.id
+            if job in self.finished:
+                assert self._may_be_twice(engine, job), f"{job} was finished, and came again"
+            if await again(self._stand, partial(engine.ack, [lease])) == []:
+                self.finished.add(job)
+                self._changed.set()
+
+    async def reaches(self, count: int) -> None:
+        """Return when so many jobs are finished."""
+        async with self._stand.patience():
+            while len(self.finished) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _may_be_twice(self, engine: Engine, job: str) -> bool:
+        return job in self._repeated and not engine.capabilities.dedupe
+
+
 async def leaves_served_addresses_served(stand: Stand, outage: Outage) -> None:
     """What was served is asked again without serving it again."""
     engine = await stand.connect_through()
@@ -211,6 +303,7 @@ BEHAVIOURS: tuple[tuple[Callable[[Stand, Outage], Awaitable[None]], tuple[str, .
     (leaves_listeners_listening, ()),
     (leaves_workers_working, ("queues",)),
     (never_lets_two_finish_one_job, ("queues",)),
+    (loses_no_job_and_repeats_none_that_was_finished, ("queues",)),
     (lets_a_put_be_repeated, ("queues", "dedupe")),
     (leaves_served_addresses_served, ("request",)),
     (leaves_members_present, ("presence",)),

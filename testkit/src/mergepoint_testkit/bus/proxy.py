@@ -52,10 +52,10 @@ class FaultProxy:
         await self._came_again.wait()
 
     async def start(self) -> None:
-        """Listen; the address stays the same until `stop`."""
+        """Listen; the address stays the same until `stop`. A socket keeps its file's name."""
         if self._unix:
             self._directory = tempfile.TemporaryDirectory()
-            self.address = str(Path(self._directory.name) / "proxy.sock")
+            self.address = str(Path(self._directory.name) / Path(self._target).name)
         await self.accept()
 
     async def stop(self) -> None:

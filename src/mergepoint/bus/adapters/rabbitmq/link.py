@@ -90,7 +90,7 @@ class Link:
         self.check()
         channel = self._channels.get(name)
         if channel is None or channel.is_closed:
-            raise BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
+            raise self._lost()
         return channel
 
     def check(self) -> None:
@@ -98,7 +98,7 @@ class Link:
         if self.state is State.CLOSED:
             raise BusClosed("this connection to the bus was closed")
         if self.state is State.LOST:
-            raise BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
+            raise self._lost()
 
     async def call(self, coming: Awaitable[Answer]) -> Answer:
         """Await an answer of the broker; raises errors of the bus alone.
@@ -111,10 +111,26 @@ class Link:
         try:
             async with asyncio.timeout(self.limits.call_s):
                 return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            self._check_who_cancelled()
+            raise
         except LIBRARY as error:
             if isinstance(translated(error, self.where), BusLost):
                 self._suspected.set()
             raise translated(error, self.where) from error
+
+    def _check_who_cancelled(self) -> None:
+        """Raise `BusLost` when nobody cancelled the caller.
+
+        aiormq cancels what waits for an answer when its connection is closed; let through, that
+        would end a worker's wait as if the worker had been told to stop.
+        """
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise self._lost() from None
+
+    def _lost(self) -> BusLost:
+        return BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
 
     async def publish(
         self, exchange: str, key: str, message: aio_pika.Message, *, mandatory: bool = False
@@ -138,6 +154,9 @@ class Link:
         try:
             async with asyncio.timeout(self.limits.call_s):
                 await publishing
+        except asyncio.CancelledError:
+            self._check_who_cancelled()
+            raise
         except aio_pika.exceptions.PublishError:
             raise
         except LIBRARY as error:
@@ -157,7 +176,7 @@ class Link:
         """Return a channel for one purpose; whoever asked closes it."""
         self.check()
         if not self._connections:
-            raise BusLost(f"rabbitmq at {self.where} does not answer; connecting again")
+            raise self._lost()
         return await self.call(self._new_channel(self._connections[-1]))
 
     async def _new_channel(self, connection: AbstractConnection, **how: Any) -> AbstractChannel:
