@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from mergepoint_testkit.bus import Promise, keep, promises
+from mergepoint_testkit.bus import Promise, promises
+from mergepoint_testkit.bus.lanes import Lanes, running_lanes
+from mergepoint_testkit.bus.outages import brief_outages
 from mergepoint_testkit.rabbitmq import RabbitServer
 
 from .source import RabbitmqSource
 
 
+@pytest.fixture(scope="module")
+def lanes(request: pytest.FixtureRequest, server: RabbitServer) -> Iterator[Lanes]:
+    with running_lanes(request, lambda _lane: RabbitmqSource(server)) as running:
+        yield running
+
+
 @pytest.mark.parametrize("promise", promises(), ids=str)
-def test_rabbitmq_keeps(promise: Promise, server: RabbitServer) -> None:
-    keep(promise, RabbitmqSource(server))
+def test_rabbitmq_keeps(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)
+
+
+@pytest.mark.parametrize("promise", brief_outages(), ids=str)
+def test_rabbitmq_survives(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("promise", promises("outages"), ids=str)
+def test_rabbitmq_survives_everything(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)

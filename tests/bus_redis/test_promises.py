@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from mergepoint_testkit.bus import Promise, keep, promises
+from mergepoint_testkit.bus import Promise, promises
+from mergepoint_testkit.bus.lanes import Lanes, running_lanes
+from mergepoint_testkit.bus.outages import brief_outages
 from mergepoint_testkit.redis import RedisServer
 
 from .source import RedisSource
 
 
+@pytest.fixture(scope="module")
+def lanes(request: pytest.FixtureRequest, server: RedisServer) -> Iterator[Lanes]:
+    with running_lanes(request, lambda _lane: RedisSource(server)) as running:
+        yield running
+
+
 @pytest.mark.parametrize("promise", promises(), ids=str)
-def test_redis_keeps(promise: Promise, server: RedisServer) -> None:
-    keep(promise, RedisSource(server))
+def test_redis_keeps(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)
+
+
+@pytest.mark.parametrize("promise", brief_outages(), ids=str)
+def test_redis_survives(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("promise", promises("outages"), ids=str)
+def test_redis_survives_everything(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)

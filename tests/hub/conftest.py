@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ def shared_hubs(
 ) -> Iterator[Callable[[Limits], HubProcess]]:
     """Hubs that tests share, one for each set of limits."""
     running: dict[Limits, HubProcess] = {}
+    starting = threading.Lock()
 
     def hub(limits: Limits) -> HubProcess:
-        if limits not in running:
-            running[limits] = HubProcess(tmp_path_factory.mktemp("hub"), limits).start()
-        return running[limits]
+        with starting:
+            if limits not in running:
+                running[limits] = HubProcess(tmp_path_factory.mktemp("hub"), limits).start()
+            return running[limits]
 
     yield hub
     for one in running.values():

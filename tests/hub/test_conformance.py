@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from mergepoint_testkit.bus import Promise, keep, promises
+from mergepoint_testkit.bus import Promise, promises
+from mergepoint_testkit.bus.lanes import Lanes, running_lanes
 
 from mergepoint.bus.contract import Limits
 
@@ -13,6 +14,14 @@ from .hub_process import HubProcess
 from .source import HubSource
 
 
+@pytest.fixture(scope="module")
+def lanes(
+    request: pytest.FixtureRequest, shared_hubs: Callable[[Limits], HubProcess]
+) -> Iterator[Lanes]:
+    with running_lanes(request, lambda _lane: HubSource(shared_hubs)) as running:
+        yield running
+
+
 @pytest.mark.parametrize("promise", promises(), ids=str)
-def test_the_engine_keeps(promise: Promise, shared_hubs: Callable[[Limits], HubProcess]) -> None:
-    keep(promise, HubSource(shared_hubs))
+def test_the_engine_keeps(promise: Promise, lanes: Lanes) -> None:
+    lanes.keep(promise)
