@@ -129,6 +129,5 @@ def nudged() -> None:
 
 
 if __name__ == "__main__":
-    {"blocks": blocks, "bus": bus, "nudged": nudged, "aliases": aliases, "refusals": refusals}[
-        sys.argv[1]
-    ]()
+    scenes = (blocks, bus, nudged, aliases, refusals)
+    {scene.__name__: scene for scene in scenes}[sys.argv[1]]()

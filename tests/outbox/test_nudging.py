@@ -214,6 +214,7 @@ def test_django_tells_when_its_outermost_block_has_committed(
     run(work)
 
 
+@pytest.mark.soak  # it compares times
 def test_telling_is_many_times_faster_than_looking(nudge: Path, sqlite_file: Path) -> None:
     url = f"sqlite:///{sqlite_file}"
     commit = _by_session(url)
