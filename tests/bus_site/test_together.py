@@ -196,7 +196,26 @@ def test_a_backup_is_made_while_the_site_works(site: MessageSite) -> None:
 
 
 def test_schedules_of_the_manifest_are_listed_with_their_next_time(site: MessageSite) -> None:
-    (schedule,) = site.json("tasks", "schedule")["schedules"]
+    schedule, *_ = site.json("tasks", "schedule")["schedules"]
 
     assert (schedule["task"], schedule["app"]) == ("jobs.report", "tickets")
+    assert schedule["state"] == "in force"
     assert schedule["next_at"] > 0
+
+
+def test_schedules_of_the_code_are_listed_beside_them_and_wrong_ones_with_the_reason(
+    site: MessageSite,
+) -> None:
+    _, every, wrong = site.json("tasks", "schedule")["schedules"]
+
+    assert (every["task"], every["every_s"], every["origin"]) == ("jobs.tidy", 86400.0, "the code")
+    assert (every["state"], every["next_at"] % 86400) == ("in force", 0)
+    assert (wrong["task"], wrong["state"], wrong["next_at"]) == ("jobs.tidy", "failed", None)
+    assert "0 25 * * *" in wrong["reason"]
+
+
+def test_a_task_that_never_ran_is_run_with_the_options_it_declares(site: MessageSite) -> None:
+    asked = site.json("tasks", "run", "jobs.tidy", "--wait-s", "30")
+
+    assert (asked["state"], asked["attempts_max"]) == ("completed", 8)
+    assert (asked["queue"], asked["priority"]) == ("tickets", 6)

@@ -23,6 +23,7 @@ from mergepoint.bus.contract import Change, Engine, Limits, Member
 from mergepoint.bus.errors import BusRefused
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.manifest.site import Site
+from mergepoint.tasks.announcing import Announcement, Declared, announced
 from mergepoint.tasks.contract import Ledger, Release, TaskRecord
 from mergepoint.tasks.identifiers import new_id
 from mergepoint.tasks.ledger.hub import HubLedger
@@ -90,27 +91,41 @@ class Reach:
         now_s = self.clock.unix_s()
         await put_releases(self.engine, self.ledger, releases, self._address, now_s)
 
+    async def announced(self, app: str) -> Announcement | None:
+        """Return what the task workers of an app declare, as they said at their newest start."""
+        return await announced(self.engine, app)
+
     async def run_task(
         self, name: str, args: list[Any], kwargs: Json, *, queue: str, app: str, key: str,
         delay_s: float,
     ) -> str:  # fmt: skip
         """Record a task and queue it; return its id.
 
-        Without a `queue` it is that of the task's earlier runs, and so are its options; a task
-        that never ran goes to the queue of `app`.
+        Queue, priority and options are those that the task workers of `app` have announced, else
+        those of its newest run, else the queue of `app` and no options.
         """
         now_s = self.clock.unix_s()
-        known = await self.ledger.records(name=name, limit=1)
         payload, content_type = self.codec.encode({"args": args, "kwargs": kwargs})
-        earlier = known[0].spec if known else Spec(id="", name=name, queue=app or "default")
+        declared = await self._declared(name, app)
         spec = Spec(
             id=new_id(now_s), name=name, payload=payload, content_type=content_type, key=key,
-            queue=queue or earlier.queue, options=earlier.options,
+            queue=queue or declared.queue, priority=declared.priority, options=declared.options,
             not_before=now_s + delay_s if delay_s else 0.0,
         )  # fmt: skip
         made = await self.ledger.enqueue([spec])
         await self.release(made.releases)
         return made.placed[0].id
+
+    async def _declared(self, name: str, app: str) -> Declared:
+        told = await self.announced(app) if app else None
+        found = told.task(name) if told is not None else None
+        if found is not None:
+            return found
+        known = await self.ledger.records(name=name, limit=1)
+        if known:
+            spec = known[0].spec
+            return Declared(queue=spec.queue, priority=spec.priority, options=spec.options)
+        return Declared(queue=app or "default")
 
     async def ended(self, task: str, wait_s: float) -> TaskRecord:
         """Return the record of a task once it has ended, or as it is after `wait_s`."""

@@ -122,6 +122,7 @@ def task_json(record: TaskRecord) -> Json:
         "app": spec.app,
         "state": str(record.state),
         "attempt": record.attempt,
+        "attempts_max": spec.options.retries + 1,
         "crashes": record.crashes,
         "worker": record.worker,
         "priority": spec.priority,

@@ -1,4 +1,4 @@
-"""One task and one schedule as people read them, and arguments as people write them.
+"""One task as people read it, and arguments as people write them.
 
 Place:  cli.commands.tasks -> [cli.task_view]
 Rule:   pure but for the usage errors of what was written on the command line.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from mergepoint.cli.message_view import ago, data_text, time_text
+from mergepoint.cli.message_view import data_text, time_text
 from mergepoint.cli.output import paint
 
 if TYPE_CHECKING:
-    from mergepoint.manifest.messages import Schedule
     from mergepoint.tasks.contract import TaskRecord
 
 TRY_AGAIN = frozenset({"dead", "cancelled"})
@@ -76,33 +73,3 @@ def arguments_of(text: str) -> tuple[list[Any], Json]:
     if isinstance(value, list):
         return value, {}
     raise click.UsageError("""ARGUMENTS are a JSON object, such as '{"url": "x"}', or a list""")
-
-
-def next_at(schedule: Schedule, now_s: float) -> float:
-    """Return the next time of a schedule in Unix seconds."""
-    from cronsim import CronSim
-
-    now = datetime.fromtimestamp(now_s, UTC).astimezone(ZoneInfo(schedule.timezone))
-    return float(next(CronSim(schedule.cron, now)).timestamp())
-
-
-def schedule_row(schedule: Schedule, now_s: float) -> tuple[str, ...]:
-    """Return the cells of one schedule."""
-    at = next_at(schedule, now_s)
-    return (
-        schedule.task, schedule.app, schedule.cron, schedule.timezone, schedule.missed,
-        f"{time_text(at)} ({ago(at, now_s)})", str(schedule.origin),
-    )  # fmt: skip
-
-
-def schedule_json(schedule: Schedule, now_s: float) -> Json:
-    """Return one schedule with its next time in Unix seconds."""
-    return {
-        "task": schedule.task,
-        "app": schedule.app,
-        "cron": schedule.cron,
-        "timezone": schedule.timezone,
-        "missed": schedule.missed,
-        "next_at": next_at(schedule, now_s),
-        "origin": str(schedule.origin),
-    }

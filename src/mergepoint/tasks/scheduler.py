@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from mergepoint.bus.contract import Engine
 from mergepoint.bus.errors import BusError
 from mergepoint.core.clock import Clock
 from mergepoint.tasks.contract import Ledger, Plan, ScheduleRow
 from mergepoint.tasks.cron import times_of
-from mergepoint.tasks.errors import CronUnreadable
+from mergepoint.tasks.errors import CronUnreadable, TaskError
 from mergepoint.tasks.sending import put_releases
 from mergepoint.tasks.spec import Schedule, Spec
 from mergepoint.tasks.ticking import Times, plan
@@ -23,6 +23,7 @@ from mergepoint.tasks.ticking import Times, plan
 LOOK_S_MAX = 1.0
 """The longest sleep between two looks: how late a tick is after the clock was set."""
 LOOK_S_MIN = 0.01
+Tell = Callable[[Sequence[Schedule]], Awaitable[None]]
 
 
 class Scheduler:
@@ -34,27 +35,54 @@ class Scheduler:
         self._clock = clock
         self._address = address
         self._quiet: dict[str, tuple[float, Plan]] = {}
+        self.failed: dict[str, str] = {}
+        """Names of schedules that are not fired, and why."""
 
-    async def run(self, schedules: Sequence[Schedule], app: str) -> None:
-        """Fire what is due, for ever. Raises `ScheduleRefused` at once for a wrong schedule."""
-        times = {schedule.name: times_here(schedule) for schedule in schedules}
+    async def run(self, schedules: Sequence[Schedule], app: str, tell: Tell | None = None) -> None:
+        """Fire what is due, for ever; a schedule that means nothing stops itself alone.
+
+        `tell` is called with what is in force at the beginning and whenever one has failed.
+        """
+        times = self._sound(schedules)
+        told = -1
         while True:
             pause_s = LOOK_S_MAX
             try:
+                if tell is not None and told < len(self.failed):
+                    told = len(self.failed)
+                    await tell([each for each in schedules if each.name not in self.failed])
                 next_at = await self.look(schedules, times, app)
                 if next_at:
                     pause_s = min(pause_s, max(LOOK_S_MIN, next_at - self._clock.unix_s()))
             except BusError:
-                pass  # the bus says so itself; ticks that pass meanwhile are made up for
+                told = -1  # perhaps; ticks that pass meanwhile are made up for
             await self._clock.sleep(pause_s)
 
     async def look(
         self, schedules: Sequence[Schedule], times: Mapping[str, Times | None], app: str
     ) -> float:
         """Fire what is due now; return when the next tick is, 0 for none."""
-        rows = await self._ledger.schedule(schedules, app)
-        nexts = [await self._fire(row, times) for row in rows if row.schedule.name in times]
+        sound = [each for each in schedules if each.name not in self.failed]
+        rows = await self._ledger.schedule(sound, app)
+        nexts = []
+        for row in rows:
+            name = row.schedule.name
+            if name in times and name not in self.failed:
+                try:
+                    nexts.append(await self._fire(row, times))
+                except TaskError as error:
+                    self.failed[name] = str(error)
         return min((each for each in nexts if each), default=0.0)
+
+    def _sound(self, schedules: Sequence[Schedule]) -> dict[str, Times | None]:
+        """Return the ticks of those that mean something; note why the others do not."""
+        times: dict[str, Times | None] = {}
+        for schedule in schedules:
+            try:
+                times[schedule.name] = times_here(schedule)
+            except TaskError as error:
+                self.failed[schedule.name] = str(error)
+        return times
 
     async def _fire(self, row: ScheduleRow, times: Mapping[str, Times | None]) -> float:
         schedule, last, now = row.schedule, row.last_tick, self._clock.unix_s()

@@ -14,6 +14,7 @@ from mergepoint.cli.invocation import common_options, json_option
 
 if TYPE_CHECKING:
     from mergepoint.assembly.reach import Reach
+    from mergepoint.tasks.announcing import Announcement
     from mergepoint.tasks.contract import TaskRecord
 
 STATES = (
@@ -185,23 +186,38 @@ def run(name: str, arguments: str, queue: str, key: str, delay_s: float, wait_s:
 @json_option
 @common_options
 def schedule() -> None:
-    """List which tasks of the manifest the clock starts, and when next."""
-    from mergepoint.cli.bus_reach import site_with_bus
+    """List which tasks the clock starts, of the manifest and of the code, and when next.
+
+    What is declared in the code is known from task workers that have started. A schedule that means
+    nothing is listed as failed, with the reason; it stops no other.
+    """
+    from mergepoint.cli.bus_reach import BusAway, site_with_bus, with_bus
     from mergepoint.cli.invocation import invocation
     from mergepoint.cli.output import document, say, show_table
-    from mergepoint.cli.task_view import schedule_json, schedule_row
+    from mergepoint.cli.schedule_view import cells, document_of, rows_of
     from mergepoint.core.clock import SystemClock
 
-    rows, now_s = site_with_bus().schedules, SystemClock().unix_s()
+    site, now_s = site_with_bus(), SystemClock().unix_s()
+    apps = [app.name for app in site.apps.values() if app.tasks is not None]
+
+    async def work(reach: Reach) -> dict[str, Announcement | None]:
+        return {app: await reach.announced(app) for app in apps}
+
+    try:
+        told = with_bus(work)
+    except BusAway as away:
+        told = {}
+        say(f"{away.message}; so these are the schedules of the manifest alone")
+    rows = list(rows_of(site.schedules, told))
     if invocation().as_json:
-        document({"schedules": [schedule_json(row, now_s) for row in rows]})
+        document({"schedules": [document_of(row, now_s) for row in rows]})
         return
     if not rows:
-        say("The manifest starts nothing by the clock. next: add [[schedules]] to it")
+        say("Nothing is started by the clock. next: add [[schedules]] to the manifest")
         return
     show_table(
-        ("TASK", "APP", "WHEN", "TIME ZONE", "MISSED", "NEXT", "WRITTEN"),
-        (schedule_row(row, now_s) for row in rows),
+        ("TASK", "APP", "WHEN", "TIME ZONE", "MISSED", "NEXT", "WRITTEN", "STATE"),
+        (cells(row, now_s) for row in rows),
     )
 
 

@@ -166,6 +166,8 @@ class Child:
         declared = {
             name: {
                 "queue": task.declaration.queue,
+                "priority": task.declaration.priority,
+                "options": to_plain(task.declaration.options),
                 "runs_in": task.declaration.options.runs_in.value,
             }
             for name, task in self._tasks.items()

@@ -6,16 +6,15 @@ Rule:   every runner may do all of it at once; the ledger lets each thing happen
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mergepoint.bus.contract import Engine
 from mergepoint.bus.errors import BusError
 from mergepoint.core.clock import Clock
+from mergepoint.tasks.announcing import Announcement, announce, declared_by
 from mergepoint.tasks.contract import Ledger
-from mergepoint.tasks.errors import TaskError
 from mergepoint.tasks.ledger.documents import from_plain
 from mergepoint.tasks.messages import INBOX
 from mergepoint.tasks.runner.config import Config
@@ -92,13 +91,20 @@ class Errands:
     async def _schedules(self, hello: dict[str, Any]) -> None:
         declared = [from_plain(Schedule, plain) for plain in hello["schedules"]]
         scheduler = Scheduler(self.engine, self.ledger, self.clock, self.address)
-        try:
-            schedules = schedules_of(self.config, hello["tasks"], declared)
-            await scheduler.run(schedules, self.config.app)
-        except TaskError as error:
-            # A wrong schedule must not stop the tasks that do not need it.
-            self.log.write("no schedules", error=error.message, next=error.next)
-            await asyncio.Event().wait()
+        schedules, scheduler.failed = schedules_of(self.config, hello["tasks"], declared)
+        logged: set[str] = set()
+
+        async def tell(in_force: Sequence[Schedule]) -> None:
+            for name in scheduler.failed.keys() - logged:
+                logged.add(name)
+                self.log.write("schedule failed", schedule=name, error=scheduler.failed[name])
+            told = Announcement(
+                app=self.config.app, at=self.clock.unix_s(), worker=self.address,
+                tasks=declared_by(hello), schedules=tuple(in_force), failed=scheduler.failed,
+            )  # fmt: skip
+            await announce(self.engine, told, self.address)
+
+        await scheduler.run(schedules, self.config.app, tell)
 
     async def _put(self, releases: Any) -> None:
         now = self.clock.unix_s()

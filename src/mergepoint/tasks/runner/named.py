@@ -16,13 +16,21 @@ from mergepoint.tasks.spec import Missed, Schedule
 
 def schedules_of(
     config: Config, declared: Mapping[str, Mapping[str, Any]], own: Iterable[Schedule]
-) -> list[Schedule]:
-    """Return the schedules of the code and those of the manifest, which win by name."""
+) -> tuple[list[Schedule], dict[str, str]]:
+    """Return the schedules of the code and those of the manifest, which win by name.
+
+    Beside them: the names of those of the manifest whose task nobody declares, and why.
+    """
     found = {schedule.name: schedule for schedule in own}
+    failed: dict[str, str] = {}
     for given in config.schedules:
-        task = meant(str(given["task"]), config.app, list(declared))
         cron, every_s = str(given.get("cron", "")), float(given.get("every_s", 0.0))
         name = str(given.get("name") or f"{given['task']}:{cron or every_s}")
+        try:
+            task = meant(str(given["task"]), config.app, list(declared))
+        except ScheduleRefused as error:
+            failed[name] = str(error)
+            continue
         found[name] = Schedule(
             name=name,
             task=task,
@@ -32,7 +40,7 @@ def schedules_of(
             timezone=str(given.get("timezone", "UTC")),
             missed=Missed(given.get("missed", "one")),
         )
-    return list(found.values())
+    return list(found.values()), failed
 
 
 def meant(name: str, app: str, declared: Sequence[str]) -> str:

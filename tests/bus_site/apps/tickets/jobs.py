@@ -22,3 +22,10 @@ def report(name, hold_s=0.0):
     time.sleep(hold_s if Path("runs.txt").read_text().count(f"began {name} ") == 1 else 0.0)
     note(f"ended {name} {RELEASE}")
     return {"name": name, "release": RELEASE}
+
+
+@site.tasks.every(every_s=86400.0)
+@site.tasks.every(cron="0 25 * * *")
+@site.tasks.task(retries=7, priority=6)
+def tidy():
+    return "tidied"
