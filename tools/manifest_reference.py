@@ -21,6 +21,7 @@ from mergepoint.manifest.tables.access import GuardTable
 from mergepoint.manifest.tables.amounts import size_text
 from mergepoint.manifest.tables.app import KINDS, AppTable
 from mergepoint.manifest.tables.bus import BusTable, ScheduleTable, SubscriptionTable
+from mergepoint.manifest.tables.databases import DatabaseTable
 from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
 from mergepoint.manifest.tables.mail import MailTable
 from mergepoint.manifest.tables.manifest import ManifestTable, ProfileTable
@@ -115,6 +116,11 @@ binary mode. Any 2xx takes it; anything else, or no answer, and it is posted aga
 SCHEDULES = """\
 Tasks may also carry their schedule in the code that declares them.
 """
+DATABASES = """\
+Changes of these databases are followed, whoever makes them: triggers write them into a log, which
+`mergepoint feed install` adds, and the hub reads it. [The guide](../how-to/feed.md) begins with an
+example. Secrets in `url` are written as `${NAME}` and taken from the environment.
+"""
 GUARDS = """\
 A requirement is `public` (everybody), `user` (anybody proven), `person`, `service`, `role:NAME`,
 `group:NAME`, `permission:NAME`, `subject:NAME` (a user name) or `nobody`. A list is met by any one of
@@ -147,6 +153,7 @@ def reference() -> str:
     parts += ["\n## `[bus]`\n", BUS, *table(BusTable)]
     parts += ["\n## `[[subscriptions]]`\n", SUBSCRIPTIONS, *table(SubscriptionTable)]
     parts += ["\n## `[[schedules]]`\n", SCHEDULES, *table(ScheduleTable)]
+    parts += ["\n## `[[databases]]`\n", DATABASES, *table(DatabaseTable)]
     parts += ["\n## `[profiles.NAME]`\n", *table(ProfileTable)]
     return "\n".join(parts).rstrip() + "\n"
 

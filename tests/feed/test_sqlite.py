@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from mergepoint.feed.adapters.sqlite import Reader
-from mergepoint.feed.adapters.sqlite_install import connect, install, plan, remove
 from mergepoint.feed.adapters.sqlite_install import audit as audited
+from mergepoint.feed.adapters.sqlite_install import connect, install, plan, remove
 from mergepoint.feed.contract import Batch, Change, Database, Fault, FeedLimits, Op, Position
 from mergepoint.feed.errors import FeedNotInstalled, FeedUnreachable
 

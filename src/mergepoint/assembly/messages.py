@@ -18,6 +18,8 @@ from urllib.parse import quote
 import mergepoint
 from mergepoint.assembly import deliveries
 from mergepoint.assembly.digests import digest, tree_digest
+from mergepoint.assembly.feed import VARIABLE as FEED_VARIABLE
+from mergepoint.assembly.feed import feed_document
 from mergepoint.host import boot
 from mergepoint.manifest.messages import Bus
 from mergepoint.manifest.site import App, Site
@@ -29,7 +31,7 @@ HUB_READY_S = 60.0
 GATEWAY_READY_S = 20.0
 BACKOFF_S, BACKOFF_S_MAX = 0.1, 5.0
 HUB_KILL_S, GATEWAY_KILL_S = 10.0, 35.0
-OWN_CODE = ("bus", "tasks", "wire", "core")
+OWN_CODE = ("bus", "feed", "tasks", "wire", "core")
 """What the hub, the gateway and task workers run of Mergepoint."""
 
 SIGNED_SERIALIZER, SIGNED_BY, SIGNED = "signed", "site", b"mergepoint.bus.signed"
@@ -105,6 +107,8 @@ def hub_spec(messages: Messages) -> AppSpec:
         "MERGEPOINT_HUB": json.dumps(hub_document(messages.site, messages.bus)),
         "MERGEPOINT_HUB_IS_QUEUE": "1" if messages.bus.url.is_own_hub else "0",
     }
+    if messages.site.databases:
+        told[FEED_VARIABLE] = json.dumps(feed_document(messages.site), sort_keys=True)
     argv = _own_program("mergepoint.assembly.hub")
     return AppSpec(
         HUB, digest([argv, told, messages.code]), argv, "none", told, messages.site.state_dir,

@@ -42,6 +42,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "deadletters": "Look at messages that nobody could handle, and replay them.",
         "presence": "List which addresses are there.",
     },
+    "Databases": {
+        "feed": "Log the changes of databases, and look at what is read.",
+    },
     "Say who may do what": {
         "users": "Add people and services, and change what they may do.",
         "tokens": "Make, list and revoke API tokens.",

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mergepoint.feed.contract import Batch, FeedLimits, Position
+from mergepoint.feed.contract import Audit, Batch, FeedLimits, Position
 from mergepoint.feed.errors import FeedInvalid
 from mergepoint.feed.history import History
-from mergepoint.feed.requests import Hello, Pull, Request, asked
+from mergepoint.feed.requests import Applied, Hello, Pull, Request, asked
 from mergepoint.feed.rounds import Ask, Rounds
 
 Json = dict[str, Any]  # Any: whatever JSON holds
@@ -57,13 +57,15 @@ class Edge:
     name: str
     given: dict[str, Position | None] = field(default_factory=dict)
     waiting: int = 0
+    tables: set[str] = field(default_factory=set)
+    """Sources of which it was told the tables, and that are the same since."""
 
 
 @dataclass(slots=True)
 class _Source:
     name: str
     history: History
-    relatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    audit: Audit = field(default_factory=Audit)
     waiting: list[Ask] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
     """Whom the read that runs will answer."""
@@ -130,20 +132,24 @@ class Core:
             raise FeedInvalid("the first request is hello")
         elif isinstance(request, Pull):
             self._pull(edge, request, now_s)
-        elif request.barrier is not None:
+        elif isinstance(request, Applied):
             self._rounds.applied(edge, request.barrier)
             self._settle(now_s)
         else:
+            self._edges[edge].given.update(self._known(request.sources))
             # All that anybody holds something of: the write may have been to any of them.
             held = {name for one in self._edges.values() for name in one.given}
             self._begin(Ask(edge, request.id, True, now_s, {}, held), now_s)
 
     def _pull(self, edge: int, request: Pull, now_s: float) -> None:
-        known = {name: at for name, at in request.sources.items() if name in self._sources}
+        known = self._known(request.sources)
         self._edges[edge].given.update(known)
         ask = Ask(edge, request.id, False, now_s, dict(known), set(known))
         ask.failed = dict.fromkeys(request.sources.keys() - known.keys(), "there is no such source")
         self._begin(ask, now_s)
+
+    def _known(self, given: Mapping[str, Position | None]) -> dict[str, Position | None]:
+        return {name: place for name, place in given.items() if name in self._sources}
 
     def _begin(self, ask: Ask, now_s: float) -> None:
         edge = self._edges[ask.edge]
@@ -171,7 +177,7 @@ class Core:
             self._stranger_done(source, source.stranger, batch)
         else:
             source.fresh_s = source.begun_s
-            source.history.add(batch, source.relatives)
+            source.history.add(batch, source.audit.relatives)
             asks, source.asks = source.asks, []
             for ask in asks:
                 if source.history.knows(ask.given.get(name)):
@@ -191,9 +197,13 @@ class Core:
         source.retry_at_s = now_s + self._limits.retry_s
         self._settle(now_s)
 
-    def related(self, name: str, relatives: Mapping[str, tuple[str, ...]]) -> None:
-        """Say which tables of a source share rows."""
-        self._sources[name].relatives = relatives
+    def audited(self, name: str, audit: Audit) -> None:
+        """Say which tables of a source are logged, by which columns, and which share rows."""
+        source = self._sources[name]
+        if audit.tables != source.audit.tables:
+            for edge in self._edges.values():
+                edge.tables.discard(name)
+        source.audit = audit
 
     def tick(self, now_s: float) -> None:
         """Do what is due by now."""
@@ -246,7 +256,7 @@ class Core:
 
     def _stranger_done(self, source: _Source, since: Position, batch: Batch) -> None:
         source.stranger = None
-        if not source.history.add_stranger(batch, since, source.relatives):
+        if not source.history.add_stranger(batch, since, source.audit.relatives):
             for ask in source.waiting:
                 if ask.given.get(source.name) == since:
                     ask.given[source.name] = None  # nothing to go on with: a flush
@@ -284,7 +294,7 @@ class Core:
         for edge in self._edges if asks else ():
             others = [ask for ask in asks if ask.edge != edge]
             if others:
-                told = self._told(self._edges[edge].given, {}, now_s)
+                told = self._told(self._edges[edge], self._edges[edge].given, {}, now_s)
                 event = {"event": "barrier", "barrier": number, "sources": told}
                 self._actions.append(Send(edge, event))
                 self._rounds.wait_for(edge, others)
@@ -293,12 +303,17 @@ class Core:
                 self._answer(ask, self._edges[ask.edge].given, now_s)
 
     def _answer(self, ask: Ask, given: Mapping[str, Position | None], now_s: float) -> None:
-        self._edges[ask.edge].waiting -= 1
-        told = self._told(given, ask.failed, now_s)
+        edge = self._edges[ask.edge]
+        edge.waiting -= 1
+        told = self._told(edge, given, ask.failed, now_s)
         self._actions.append(Send(ask.edge, {"id": ask.id, "sources": told}))
 
     def _told(
-        self, given: Mapping[str, Position | None], failed: Mapping[str, str], now_s: float
+        self,
+        edge: Edge,
+        given: Mapping[str, Position | None],
+        failed: Mapping[str, str],
+        now_s: float,
     ) -> Json:
         """Return PULLED for each source, as of its last read."""
         told: Json = {name: {"error": why} for name, why in failed.items() if name not in given}
@@ -317,4 +332,8 @@ class Core:
                 "lease_left_s": max(0.0, self._limits.lease_s - (now_s - source.fresh_s)),
                 "at": seen.at,
             }
+            if name not in edge.tables:
+                edge.tables.add(name)
+                tables = source.audit.tables
+                told[name]["tables"] = {table: list(key) for table, key in tables.items()}
         return told

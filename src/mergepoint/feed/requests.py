@@ -38,13 +38,20 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """An edge asks for one; or, with its number, says that it has applied one."""
+    """An edge asks for a barrier; it may say where it is, as with a pull."""
 
     id: Any
-    barrier: int | None = None
+    sources: Mapping[str, Position | None]
 
 
-Request = Hello | Pull | Barrier
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An edge says that it has applied a barrier."""
+
+    barrier: int
+
+
+Request = Hello | Pull | Barrier | Applied
 
 
 def asked(message: object) -> Request:
@@ -53,7 +60,7 @@ def asked(message: object) -> Request:
         raise FeedInvalid("a request is a JSON object")
     verb, number = message.get("verb"), message.get("id")
     if verb == "applied":
-        return Barrier(None, _whole(message.get("barrier")))
+        return Applied(_whole(message.get("barrier")))
     if isinstance(number, bool) or not isinstance(number, int | str):
         raise FeedInvalid(f"id is a number or a text, not {number!r}")
     if verb == "hello":
@@ -61,7 +68,7 @@ def asked(message: object) -> Request:
     if verb == "pull":
         return Pull(number, _positions(message.get("sources")))
     if verb == "barrier":
-        return Barrier(number)
+        return Barrier(number, _positions(message.get("sources", {})))
     raise FeedInvalid(f"verb is one of {', '.join(VERBS)}, not {verb!r}")
 
 

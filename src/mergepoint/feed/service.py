@@ -48,7 +48,7 @@ class FeedService:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
-        self._upkeep = Upkeep(readers, limits, clock, log, self.core.related)
+        self._upkeep = Upkeep(readers, limits, clock, log, self.core.audited)
 
     async def start(self, path: Path) -> None:
         """Listen on `path`, mode 0600; a socket that a dead hub left there is removed."""
@@ -120,14 +120,14 @@ class FeedService:
         try:
             async with asyncio.timeout(self.limits.read_s):
                 batch = await self._readers[name].read(action.since)
+                # Edges are told which tables are logged together with their first position.
+                await self._upkeep.audited(name, batch.position.epoch)
         except FeedError as error:
             self._failed(name, error.message)
         except TimeoutError:
             self._failed(name, f"no answer within {self.limits.read_s:g} s")
         else:
             self.core.read_done(name, batch, self.clock.monotonic_s())
-            if batch.gap:
-                self._upkeep.look_soon(name)
         self._act()
 
     def _failed(self, name: str, why: str) -> None:

@@ -14,7 +14,7 @@ from mergepoint.core.clock import Clock
 from mergepoint.feed.contract import Audit, FeedLimits, Reader
 from mergepoint.feed.errors import FeedError
 
-Related = Callable[[str, Mapping[str, tuple[str, ...]]], None]
+Audited = Callable[[str, Audit], None]
 
 
 class Upkeep:
@@ -26,15 +26,15 @@ class Upkeep:
         limits: FeedLimits,
         clock: Clock,
         log: Callable[..., None],
-        related: Related,
+        tell: Audited,
     ) -> None:
         self._readers = readers
         self._limits = limits
         self._clock = clock
         self._log = log
-        self._related = related
-        self._soon = {name: asyncio.Event() for name in readers}
+        self._tell = tell
         self._audits: dict[str, Audit] = {}
+        self._epochs: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -47,9 +47,14 @@ class Upkeep:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def look_soon(self, name: str) -> None:
-        """Audit this source now: its log is another one than before."""
-        self._soon[name].set()
+    async def audited(self, name: str, epoch: str) -> None:
+        """Return once this source was audited in this epoch. Raises `FeedError`.
+
+        A log that is another one than before may have other tables.
+        """
+        if self._epochs.get(name) != epoch:
+            await self._look(name)
+            self._epochs[name] = epoch
 
     def status(self) -> dict[str, Any]:
         """Return what the last audits found, for people."""
@@ -69,7 +74,8 @@ class Upkeep:
     async def _keep(self, name: str) -> None:
         trim_in_s = self._limits.trim_s
         while True:
-            self._soon[name].clear()
+            await self._clock.sleep(self._limits.audit_s)
+            trim_in_s -= self._limits.audit_s
             try:
                 await self._look(name)
                 if trim_in_s <= 0:
@@ -77,26 +83,15 @@ class Upkeep:
                     await self._readers[name].trim()
             except FeedError as error:
                 self._log("feed.upkeep_failed", source=name, error=error.message)
-            await self._wait(name)
-            trim_in_s -= self._limits.audit_s
 
     async def _look(self, name: str) -> None:
         audit = await self._readers[name].audit()
         before = self._audits.get(name)
         self._audits[name] = audit
-        self._related(name, audit.relatives)
+        self._tell(name, audit)
         if before is None or before.findings != audit.findings:
             for finding in audit.findings:
                 self._log(
                     "feed.not_logged", source=name, table=finding.table,
                     why=finding.fault.value, next=finding.next,
                 )  # fmt: skip
-
-    async def _wait(self, name: str) -> None:
-        sleep = asyncio.ensure_future(self._clock.sleep(self._limits.audit_s))
-        asked = asyncio.ensure_future(self._soon[name].wait())
-        try:
-            await asyncio.wait({sleep, asked}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            asked.cancel()

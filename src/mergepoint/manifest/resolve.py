@@ -17,6 +17,7 @@ from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.messages import Bus
 from mergepoint.manifest.resolve_app import Ground, placed, resolve_app
 from mergepoint.manifest.resolve_bus import resolve_bus, resolve_schedules, resolve_subscriptions
+from mergepoint.manifest.resolve_databases import resolve_databases
 from mergepoint.manifest.resolve_identity import (
     accounts_app,
     derived_url,
@@ -108,6 +109,12 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
             {name: app.tasks.module for name, app in apps.items() if app.tasks is not None},
             lambda position: _origin_of(setting, ("schedules", position)),
         ),
+        databases=resolve_databases(
+            draft.databases,
+            directory,
+            {**setting.dotenv, **setting.machine.environ},
+            lambda position: _origin_of(setting, ("databases", position)),
+        ),
     )
 
 
@@ -125,12 +132,13 @@ def _identity(draft: Draft, setting: Setting, state_dir: Path) -> Identity | Non
 
 
 def _bus(draft: Draft, setting: Setting) -> Bus | None:
-    """Return the bus, also where nothing says so but tasks, subscriptions or schedules need it."""
+    """Return the bus, also where nothing says so but something else of the manifest needs it."""
     table = draft.bus
     if table is None:
         tables = [app.table for app in draft.apps.values()]
         with_tasks = any(one.tasks is not None or one.celery is not None for one in tables)
-        if not (with_tasks or draft.subscriptions or draft.schedules):
+        listed = (draft.subscriptions, draft.schedules, draft.databases)
+        if not (with_tasks or any(listed)):
             return None
         table = BusTable()
     return resolve_bus(

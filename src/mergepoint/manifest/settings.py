@@ -60,6 +60,8 @@ def list_settings(loaded: Loaded) -> tuple[SettingShown, ...]:
         rows += _rows(loaded, ("subscriptions", position), subscription)
     for position, schedule in loaded.draft.schedules.items():
         rows += _rows(loaded, ("schedules", position), schedule)
+    for position, database in loaded.draft.databases.items():
+        rows += _rows(loaded, ("databases", position), database)
     for own in loaded.site.apps.values() if loaded.site is not None else ():
         rows += _built_in(own) if own.builtin else ()
     return tuple(rows)

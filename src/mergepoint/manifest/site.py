@@ -14,6 +14,7 @@ from pathlib import Path
 from mergepoint.core.endpoints import Failure
 from mergepoint.core.problems import Problem
 from mergepoint.manifest.access import Access, Identity, Role
+from mergepoint.manifest.databases import Followed
 from mergepoint.manifest.messages import Bus, CeleryWorkers, Schedule, Subscription, TaskWorkers
 from mergepoint.manifest.origin import Origin as Origin
 
@@ -290,8 +291,11 @@ class Site:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """By name; `admin` is always among them when there is an identity."""
     bus: Bus | None = None
-    """None where the manifest has no [bus], tasks, subscriptions or schedules: no hub runs."""
+    """None where the manifest has no [bus], tasks, subscriptions, schedules or databases: no hub
+    runs."""
     subscriptions: tuple[Subscription, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    databases: tuple[Followed, ...] = ()
+    """Whose changes the hub follows."""
     problems: tuple[Problem, ...] = ()
     """Warnings, and the problems behind `failures`; never an error."""

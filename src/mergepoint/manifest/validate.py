@@ -23,6 +23,7 @@ from mergepoint.manifest.tables.bus import (
     ScheduleTable,
     SubscriptionTable,
 )
+from mergepoint.manifest.tables.databases import DATABASES_MAX, DatabaseTable
 from mergepoint.manifest.tables.identity import (
     ROLE_NAME,
     ROLES_MAX,
@@ -111,6 +112,7 @@ class Draft:
     subscriptions: Mapping[int, SubscriptionTable] = field(default_factory=dict)
     """By their place in the document; those with an error are left out."""
     schedules: Mapping[int, ScheduleTable] = field(default_factory=dict)
+    databases: Mapping[int, DatabaseTable] = field(default_factory=dict)
 
 
 def validate(report: Report) -> Draft:
@@ -135,6 +137,7 @@ def validate(report: Report) -> Draft:
         site, broken, apps, identity, identity_broken, roles, bus, bus_broken,
         _listed(SubscriptionTable, data, "subscriptions", SUBSCRIPTIONS_MAX, report),
         _listed(ScheduleTable, data, "schedules", SCHEDULES_MAX, report),
+        _listed(DatabaseTable, data, "databases", DATABASES_MAX, report),
     )  # fmt: skip
 
 

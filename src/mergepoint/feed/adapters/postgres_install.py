@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 from mergepoint.feed.adapters.postgres_tables import (
     EVENT_TRIGGERS,
     EVENTS,
+    PARENTS,
     SCHEMA,
     TABLES,
     Table,
@@ -68,6 +69,21 @@ def remove(database: Database) -> list[str]:
         for statement in statements:
             db.execute(statement.encode())
         return statements
+
+
+def plan_removal(database: Database) -> list[str]:
+    """Return the statements that `remove` would run."""
+    with _working(database) as db:
+        return removal(db)
+
+
+def look(database: Database) -> Audit:
+    """Return which tables are logged, whether the feed is installed or not."""
+    with _working(database) as db:
+        tables, parents, events = (
+            db.execute(sql.encode()).fetchall() for sql in (TABLES, PARENTS, EVENT_TRIGGERS)
+        )
+        return audit_from(tables, parents, events, database)
 
 
 def removal(db: Connection) -> list[str]:

@@ -46,6 +46,18 @@ def remove(database: Database) -> list[str]:
         return statements
 
 
+def plan_removal(database: Database) -> list[str]:
+    """Return the statements that `remove` would run."""
+    with contextlib.closing(connect(database)) as db:
+        return removal(db)
+
+
+def look(database: Database) -> Audit:
+    """Return which tables are logged, whether the feed is installed or not."""
+    with contextlib.closing(connect(database)) as db:
+        return audit(db, database)
+
+
 def removal(db: sqlite3.Connection) -> list[str]:
     """Return the statements that remove the feed from a file."""
     there = _objects(db)

@@ -18,6 +18,7 @@ from mergepoint.manifest.tables.bus import (
     ScheduleTable,
     SubscriptionTable,
 )
+from mergepoint.manifest.tables.databases import DATABASES_MAX, DatabaseTable
 from mergepoint.manifest.tables.identity import ROLES_MAX, IdentityTable, RoleName, RoleTable
 from mergepoint.manifest.tables.site import SiteTable
 from mergepoint.manifest.tables.table import Table, key
@@ -25,7 +26,17 @@ from mergepoint.manifest.tables.table import Table, key
 APPS_MAX = 500
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-TABLES = ("site", "identity", "roles", "apps", "bus", "subscriptions", "schedules", "profiles")
+TABLES = (
+    "site",
+    "identity",
+    "roles",
+    "apps",
+    "bus",
+    "subscriptions",
+    "schedules",
+    "databases",
+    "profiles",
+)
 Roles = Annotated[dict[RoleName, RoleTable], Field(max_length=ROLES_MAX)]
 Apps = Annotated[dict[AppName, AppTable], Field(max_length=APPS_MAX)]
 
@@ -61,6 +72,9 @@ class ManifestTable(Table):
     )
     schedules: list[ScheduleTable] = key(
         "Tasks that are started by the clock.", [], max_length=SCHEDULES_MAX
+    )
+    databases: list[DatabaseTable] = key(
+        "Databases whose changes are followed.", [], max_length=DATABASES_MAX
     )
     profiles: dict[str, ProfileTable] = key(
         "Differences between development, production and profiles of your own.", {}

@@ -1,6 +1,6 @@
 """An edge as the feed sees one: lines on a socket, what was told, and what it holds of it.
 
-Place:  tests/feed
+Place:  tests/feed -> [feed_edge] -> the hub's feed.sock
 Rule:   speaks the protocol of contracts.md, section 7, and applies what it is told as an edge does.
 """
 
@@ -52,13 +52,18 @@ class Edge:
         answer = await self.ask("pull", sources={name: self.position(name) for name in sources})
         for name, told in answer["sources"].items():
             self.apply(name, told)
-        return answer["sources"]
+        everything: dict[str, Any] = answer["sources"]
+        return everything
 
     async def barrier(self) -> dict[str, Any]:
-        answer = await self.ask("barrier")
+        """Ask for a barrier from where this edge is, and apply the answer."""
+        answer = await self.ask(
+            "barrier", sources={name: self.position(name) for name in self.told}
+        )
         for name, told in answer["sources"].items():
             self.apply(name, told)
-        return answer["sources"]
+        sources: dict[str, Any] = answer["sources"]
+        return sources
 
     def position(self, name: str) -> dict[str, Any]:
         told = self.told.get(name)

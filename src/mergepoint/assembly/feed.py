@@ -1,0 +1,188 @@
+"""The feed of a site: which databases the hub follows, and the thread in which it does.
+
+Place:  assembly.messages, assembly.hub -> [assembly.feed] -> feed.service, feed.adapters
+Rule:   a database that cannot be followed is told of, and stops neither the others nor the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from mergepoint.bus.hub.log import Log, json_lines
+from mergepoint.core.clock import Clock, SystemClock
+from mergepoint.feed.contract import Audit, Database, FeedLimits, Reader
+from mergepoint.feed.errors import FeedError, FeedRefused
+from mergepoint.feed.service import FeedService
+from mergepoint.manifest.site import Site
+
+VARIABLE = "MERGEPOINT_FEED"
+"""What the hub is told; holds passwords."""
+SOCKET = "feed.sock"
+STOP_S = 3.0
+START_S = 10.0
+
+Json = dict[str, Any]
+
+
+def socket_of(site: Site) -> Path:
+    """Return where edges ask."""
+    return site.run_dir / SOCKET
+
+
+def databases_of(site: Site) -> tuple[Database, ...]:
+    """Return the databases of a site as the feed knows them."""
+    return tuple(
+        Database(one.name, one.url.value, one.tables, one.ignore, one.keys)
+        for one in site.databases
+    )
+
+
+def feed_document(site: Site) -> Json:
+    """Return what the hub is told of the feed."""
+    return {
+        "socket": str(socket_of(site)),
+        "databases": [
+            {
+                "name": one.name,
+                "url": one.url,
+                "tables": list(one.tables),
+                "ignore": list(one.ignore),
+                "keys": {table: list(columns) for table, columns in one.keys.items()},
+            }
+            for one in databases_of(site)
+        ],
+    }
+
+
+def reader_of(database: Database, limits: FeedLimits, clock: Clock) -> Reader:
+    """Return the reader of a database; only its own driver is imported. Raises `FeedRefused`."""
+    if database.engine == "sqlite":
+        from mergepoint.feed.adapters.sqlite import Reader as SqliteReader
+
+        return SqliteReader(database, limits)
+    try:
+        from mergepoint.feed.adapters.postgres import Reader as PostgresReader
+    except ImportError:
+        raise _without_psycopg(database) from None
+    return PostgresReader(database, limits, clock)
+
+
+class Tools(Protocol):
+    """What makes, looks at and removes the triggers of one kind of database."""
+
+    def plan(self, database: Database, limits: FeedLimits) -> list[str]:
+        """Return the statements that `install` would run."""
+        ...
+
+    def install(self, database: Database, limits: FeedLimits) -> list[str]:
+        """Make what is missing or stale; return the statements."""
+        ...
+
+    def plan_removal(self, database: Database) -> list[str]:
+        """Return the statements that `remove` would run."""
+        ...
+
+    def remove(self, database: Database) -> list[str]:
+        """Remove everything of the feed; return the statements."""
+        ...
+
+    def look(self, database: Database) -> Audit:
+        """Return which tables are logged, and which are not."""
+        ...
+
+
+def tools_of(database: Database) -> Tools:
+    """Return what installs in such a database. Raises `FeedRefused` without its driver."""
+    if database.engine == "sqlite":
+        from mergepoint.feed.adapters import sqlite_install
+
+        return sqlite_install
+    try:
+        from mergepoint.feed.adapters import postgres_install
+    except ImportError:
+        raise _without_psycopg(database) from None
+    return postgres_install
+
+
+def _without_psycopg(database: Database) -> FeedRefused:
+    return FeedRefused(
+        f"database {database.name} needs psycopg, which is not installed",
+        next="pip install 'mergepoint[postgres]'",
+    )
+
+
+class FeedThread:
+    """The feed's service beside a hub, on a loop and a thread of its own."""
+
+    def __init__(
+        self, socket: Path, readers: Mapping[str, Reader], limits: FeedLimits, log: Log
+    ) -> None:
+        self._socket = socket
+        self._readers = readers
+        self._limits = limits
+        self._log = log
+        self._stop: Callable[[], None] = lambda: None
+        self._ready = threading.Event()
+        self._broken: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Return once edges can connect. Raises `FeedRefused` when the socket cannot be bound."""
+        self._thread.start()
+        self._ready.wait(START_S)
+        if self._broken is not None:
+            raise FeedRefused(f"{self._socket}: {self._broken}", next="is another hub running?")
+
+    def stop(self) -> None:
+        """End it; a second call does nothing."""
+        self._stop()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        service = FeedService(self._readers, self._limits, SystemClock(), self._log)
+
+        def stop() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(over.set)
+
+        self._stop = stop
+        try:
+            await service.start(self._socket)
+        except OSError as error:
+            self._broken = error
+            return
+        finally:
+            self._ready.set()
+        await over.wait()
+        await service.stop()
+
+
+def feed_from(text: str) -> FeedThread | None:
+    """Return the feed of what the hub was told, None where it follows nothing."""
+    if not text:
+        return None
+    log = json_lines(SystemClock().unix_s)
+    told = json.loads(text)
+    limits = FeedLimits(**told.get("limits", {}))
+    readers: dict[str, Reader] = {}
+    for one in told["databases"]:
+        keys = {table: tuple(columns) for table, columns in one["keys"].items()}
+        database = Database(
+            one["name"], one["url"], tuple(one["tables"]), tuple(one["ignore"]), keys
+        )
+        try:
+            readers[database.name] = reader_of(database, limits, SystemClock())
+        except FeedError as error:
+            log("feed.refused", source=database.name, error=error.message, next=error.next)
+    return FeedThread(Path(told["socket"]), readers, limits, log)
