@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from tests.tasks import test_runner, test_runner_deaths
 
-_OF_LEDGER = {
+_OF_LEDGER = (
+    "test_blocking_and_async_handlers_give_their_results_and_know_their_request",
+    "test_term_lets_tasks_end_in_time_and_gives_back_the_rest_without_an_attempt",
+    "test_cancelling_tells_a_running_handler",
+    "test_progress_is_seen_while_it_runs",
+    "test_keys_keep_their_order_over_two_runners_that_are_killed",
+    "test_a_name_nobody_knows_waits_for_a_runner_that_does",
     "test_a_runner_that_was_paused_beyond_its_lease_cannot_complete_what_it_lost",
-    "test_a_task_that_kills_its_process_is_dead_and_its_neighbours_are_not",
-}
-"""Of the deaths: those whose end a ledger decides; the others are the runner's own."""
-globals().update({name: told for name, told in vars(test_runner).items() if name[:5] == "test_"})
-globals().update({name: vars(test_runner_deaths)[name] for name in _OF_LEDGER})
+)
+"""Those whose outcome a ledger decides; the others are the runner's own affair."""
+_told = {**vars(test_runner), **vars(test_runner_deaths)}
+globals().update({name: _told[name] for name in _OF_LEDGER})

@@ -167,7 +167,8 @@ def accepted(puts: Sequence[Put]) -> list[Accepted]:
 def missing(error: BaseException) -> OutboxMissing | None:
     """Return what to say when the driver's error means that there is no table; else None."""
     words = str(error).lower()
-    if "function mergepoint." in words and "does not exist" in words:
+    no_schema = 'schema "mergepoint" does not exist' in words
+    if no_schema or ("function mergepoint." in words and "does not exist" in words):
         return OutboxMissing(
             "the database has no queues of a bus, or no ledger of tasks yet",
             next="start the site's task workers once: they make what is missing",
