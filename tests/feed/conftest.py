@@ -9,10 +9,14 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
+from mergepoint_testkit.feed_follower import LIMITS as PATIENT
+from mergepoint_testkit.feed_follower import Connect, Follower
 from mergepoint_testkit.postgres import Postgres, running_postgres
 
 from mergepoint.core.clock import SystemClock
+from mergepoint.feed.adapters.postgres_install import install
 from mergepoint.feed.contract import Database, FeedLimits, Reader
 from mergepoint.feed.service import FeedService
 
@@ -44,6 +48,41 @@ def app(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     return Database("main", f"sqlite:///{tmp_path}/app.db", keys={"tickets": ("slug",)})
+
+
+@pytest.fixture
+def connect(postgres_url: str) -> Iterator[Connect]:
+    with contextlib.ExitStack() as stack:
+        yield lambda **how: stack.enter_context(
+            contextlib.closing(psycopg.connect(postgres_url, **{"autocommit": True, **how}))
+        )
+
+
+@pytest.fixture
+def tickets(connect: Connect) -> psycopg.Connection:
+    db = connect()
+    db.execute("CREATE TABLE tickets (id int PRIMARY KEY, slug text UNIQUE, title text)")
+    return db
+
+
+@pytest.fixture
+def on_postgres(postgres_url: str) -> Database:
+    return Database("main", postgres_url, keys={"tickets": ("slug",)})
+
+
+@pytest.fixture
+def follow(on_postgres: Database) -> Iterator[Callable[..., Follower]]:
+    """Install, and follow from now on."""
+    made: list[Follower] = []
+
+    def follow(limits: FeedLimits = PATIENT) -> Follower:
+        install(on_postgres, limits)
+        made.append(Follower(on_postgres, limits))
+        return made[-1]
+
+    yield follow
+    for one in made:
+        one.close()
 
 
 Serve = Callable[..., "contextlib.AbstractAsyncContextManager[Path]"]

@@ -81,11 +81,11 @@ class Reader:
     async def read(self, since: Position | None) -> Batch:
         """Return what was committed after `since`; see the contract."""
         limit = self._limits.rows_max
-        if since is not None and not _SNAPSHOT.match(since.cursor):
-            since = None if "/" not in since.cursor else Position(since.epoch, _origin(since))
-            if since is None or not _SNAPSHOT.match(since.cursor):
-                return Batch((await self.read(None)).position, gap=True)
-        rows = await self._rows(self._reading, since.cursor if since else "", limit=limit + 1)
+        place = _place(since.cursor) if since else ("", None, 0)
+        if place is None:
+            return Batch((await self.read(None)).position, gap=True)
+        # Half-way through a page, everything after its beginning is told again.
+        rows = await self._rows(self._reading, place[0], limit=limit + 1)
         here = await self._position(self._reading, rows[0])
         if since is None:
             return Batch(here)
@@ -98,14 +98,13 @@ class Reader:
 
         Half-way through, a cursor is `from/until/row`: what `until` shows and `from` does not.
         """
-        parts = since.cursor.split("/") if since else [""]
-        whole = len(parts) == 3 and parts[2].isdigit()
-        start, until, after = (parts[0], parts[1], int(parts[2])) if whole else (parts[0], "", 0)
-        if since is None or not all(_SNAPSHOT.match(one) for one in (start, until or start)):
+        place = _place(since.cursor) if since else None
+        if since is None or place is None:
             here = await self.read(None)
             return Batch(here.position, gap=since is not None)
+        start, until, after = place
         rows = await self._rows(
-            self._working, start, until=until or None, after=after, limit=limit + 1
+            self._working, start, until=until, after=after, limit=limit + 1
         )
         here_at = await self._position(self._working, rows[0])
         if since.epoch != here_at.epoch or not rows[0][5]:
@@ -260,6 +259,13 @@ def changes_of(row: Row) -> list[Change]:
     ]
 
 
-def _origin(since: Position) -> str:
-    """Return the snapshot a half-read cursor began from: everything after it is told again."""
-    return since.cursor.partition("/")[0]
+def _place(cursor: str) -> tuple[str, str | None, int] | None:
+    """Return from where, until where and after which row to read; None for what is no cursor."""
+    start, *rest = cursor.split("/")
+    if not _SNAPSHOT.match(start):
+        return None
+    if not rest:
+        return start, None, 0
+    if len(rest) != 2 or not _SNAPSHOT.match(rest[0]) or not rest[1].isdigit():
+        return None
+    return start, rest[0], int(rest[1])
