@@ -6,14 +6,18 @@ Rule:   a prefix for every promise; its queues are removed behind it.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
 
 import aio_pika
 from mergepoint_testkit.bus import EngineSource
+from mergepoint_testkit.bus.acting import Watched, opened
 from mergepoint_testkit.rabbitmq import RabbitServer
 
 from mergepoint.bus.adapters.rabbitmq import RabbitmqEngine
 from mergepoint.bus.contract import Engine, Limits
+from mergepoint.core.clock import SystemClock
 
 
 class RabbitmqSource(EngineSource):
@@ -64,3 +68,24 @@ async def vanish(engine: RabbitmqEngine) -> None:
     engine._requests.cut()
     engine._queues.leases.forget()
     await engine._link.cut()
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    server: RabbitServer, *, young: bool = False, **limits: float
+) -> AsyncIterator[Watched[RabbitmqEngine]]:
+    """Open one more connection, and close it in the end.
+
+    `young` queues are given their time: where the broker is killed, and nowhere else.
+    """
+    given = {"heartbeat_s": 1.0, **limits}
+    engine = RabbitmqEngine(server.url(), Limits(**given), SystemClock())  # type: ignore[arg-type]
+    if not young:
+        engine._queues.young_s = 0.0
+    async with opened(engine) as watched:
+        yield watched
+
+
+def queue_name() -> str:
+    """Return a name that no other test uses."""
+    return f"jobs-{uuid.uuid4().hex[:8]}"

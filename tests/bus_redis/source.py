@@ -6,14 +6,17 @@ Rule:   a prefix for every promise, removed with everything under it.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 
 from mergepoint_testkit.bus import EngineSource
+from mergepoint_testkit.bus.acting import Watched, opened
 from mergepoint_testkit.redis import RedisServer
 from redis.asyncio import Redis
 
 from mergepoint.bus.adapters.redis import RedisEngine
 from mergepoint.bus.contract import Engine, Limits
+from mergepoint.core.clock import SystemClock
 
 
 class RedisSource(EngineSource):
@@ -53,3 +56,11 @@ async def vanish(engine: RedisEngine) -> None:
     """Be gone as a killed process is."""
     engine._requests.cut()
     await engine._link.cut()
+
+
+def connected(
+    server: RedisServer, **limits: float
+) -> contextlib.AbstractAsyncContextManager[Watched[RedisEngine]]:
+    """Open one more connection to this server, and close it in the end."""
+    given = {"heartbeat_s": 0.5, **limits}
+    return opened(RedisEngine(server.url(), Limits(**given), SystemClock()))  # type: ignore[arg-type]

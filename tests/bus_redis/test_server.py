@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from mergepoint_testkit.bus.acting import Watched, message, put, refused, take
 from mergepoint_testkit.peers import free_port
 from mergepoint_testkit.redis import RedisServer, running_redis
 
@@ -15,7 +16,9 @@ from mergepoint.bus.contract import EntryState, Limits, Put, State
 from mergepoint.bus.errors import BusError, BusFull, BusLost, BusRefused
 from mergepoint.core.clock import SystemClock
 
-from .acting import QUEUE, Watched, connected, message, put, take
+from .source import connected
+
+QUEUE = "jobs"
 
 
 @pytest.fixture
@@ -26,18 +29,7 @@ def own() -> Iterator[RedisServer]:
 
 
 def opened(url: str) -> BusError | None:
-    """Open and close; return what was refused."""
-
-    async def go() -> BusError | None:
-        engine = RedisEngine(url, Limits(), SystemClock())
-        try:
-            await engine.open(lambda _state, _reason: None)
-        except BusError as error:
-            return error
-        await engine.close()
-        return None
-
-    return asyncio.run(go())
+    return refused(RedisEngine(url, Limits(), SystemClock()))
 
 
 @pytest.mark.parametrize(
@@ -125,21 +117,21 @@ def test_full_memory_refuses_what_takes_room_and_lets_work_go_on(own: RedisServe
     async def go() -> None:
         async with connected(own) as watched:
             engine = watched.engine
-            await put(engine, b"1", b"2")
-            held = await take(engine)
+            await put(engine, QUEUE, b"1", b"2")
+            held = await take(engine, QUEUE)
             own.command("CONFIG", "SET", "maxmemory", "1")
             with pytest.raises(BusFull):
-                await put(engine, b"3")
+                await put(engine, QUEUE, b"3")
             with pytest.raises(BusFull):
                 await engine.publish("news", message())
             assert await engine.ack([held]) == []
-            second = await take(engine)
+            second = await take(engine, QUEUE)
             await engine.nack(second, reason="again")
-            await engine.bury(await take(engine), reason="bad")
+            await engine.bury(await take(engine, QUEUE), reason="bad")
             assert [one.reason for one in await engine.dead(QUEUE)] == ["bad"]
             own.command("CONFIG", "SET", "maxmemory", "0")
-            await put(engine, b"4")
-            assert (await take(engine)).message.data == b"4"
+            await put(engine, QUEUE, b"4")
+            assert (await take(engine, QUEUE)).message.data == b"4"
             assert State.LOST not in watched.states
 
     asyncio.run(go())
@@ -158,7 +150,7 @@ def test_a_disk_that_cannot_be_written_is_full_and_work_goes_on_when_it_can() ->
             async with asyncio.timeout(20):
                 while True:
                     try:
-                        await put(watched.engine, b"on")
+                        await put(watched.engine, QUEUE, b"on")
                     except (BusFull, BusLost):
                         await asyncio.sleep(0.05)
                     else:
@@ -168,12 +160,12 @@ def test_a_disk_that_cannot_be_written_is_full_and_work_goes_on_when_it_can() ->
         asyncio.run(go(server))
 
 
-async def _until_refused(watched: Watched, own: RedisServer) -> None:
+async def _until_refused(watched: Watched[RedisEngine], own: RedisServer) -> None:
     own.command("BGSAVE")
     async with asyncio.timeout(20):
         while True:
             try:
-                await put(watched.engine, b"1")
+                await put(watched.engine, QUEUE, b"1")
             except BusFull:
                 return
             await asyncio.sleep(0.05)
@@ -200,8 +192,8 @@ def test_a_batch_larger_than_lua_can_unpack_is_one_step(own: RedisServer) -> Non
 def test_a_server_that_forgot_every_script_is_told_them_again(own: RedisServer) -> None:
     async def go() -> None:
         async with connected(own) as watched:
-            await put(watched.engine, b"1")
+            await put(watched.engine, QUEUE, b"1")
             own.command("SCRIPT", "FLUSH")
-            assert (await take(watched.engine)).message.data == b"1"
+            assert (await take(watched.engine, QUEUE)).message.data == b"1"
 
     asyncio.run(go())

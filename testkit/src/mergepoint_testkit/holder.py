@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from mergepoint.assembly.engines import engine_of
 from mergepoint.bus.contract import Engine, Lease, Limits
 from mergepoint.bus.errors import BusLost
 from mergepoint.core.clock import SystemClock
@@ -86,18 +87,9 @@ def holding(
     return Holder(process)
 
 
-def _engine(url: str, limits: Limits) -> Engine:
-    if url.startswith("redis"):
-        from mergepoint.bus.adapters.redis import RedisEngine
-
-        return RedisEngine(url, limits, SystemClock())
-    from mergepoint.bus.adapters.rabbitmq import RabbitmqEngine
-
-    return RabbitmqEngine(url, limits, SystemClock())
-
-
 async def _hold(asked: dict[str, Any]) -> None:
-    engine = _engine(asked["url"], Limits(heartbeat_s=asked["heartbeat_s"]))
+    limits = Limits(heartbeat_s=asked["heartbeat_s"])
+    engine = engine_of(asked["url"], limits, SystemClock(), address="")
     await engine.open(lambda _state, _reason: None)
     _say({"event": "open"})
     leases: list[Lease] = []
