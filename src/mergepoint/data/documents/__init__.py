@@ -1,0 +1,1 @@
+"""JSON documents in collections, with MongoDB's query language, beside the tables."""
