@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-import psycopg
-
-from mergepoint.bus.adapters.postgres_link import Link, Parameters, Row
+from mergepoint.bus.adapters.postgres_link import Link, Parameters, Row, Work
 from mergepoint.bus.adapters.postgres_presence import PostgresMembership, PostgresWatch, Presence
 from mergepoint.bus.adapters.postgres_publish import Publisher
 from mergepoint.bus.adapters.postgres_queues import WAKE as QUEUE_WAKE
@@ -246,10 +244,10 @@ class PostgresEngine:
         self._check()
         return await self._link.call(sql, parameters)
 
-    async def together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+    async def together(self, work: Work[T], *, pipelined: bool = False) -> T:
         """Run this in one transaction, anew where a deadlock undid it; raise the bus's errors."""
         self._check()
-        return await self._link.together(work)
+        return await self._link.together(work, pipelined=pipelined)
 
     async def room(self, queue: str, coming: int) -> None:
         """Raise `BusFull` when the queue has no room for so many more messages."""

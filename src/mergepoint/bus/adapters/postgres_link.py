@@ -61,6 +61,7 @@ TRIES_MAX = 5
 UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 log = logging.getLogger("mergepoint.bus.postgresql")
 T = TypeVar("T")
+Work = Callable[[psycopg.AsyncConnection], Awaitable[T]]
 
 Row = tuple[Any, ...]  # Any: columns, typed by whoever asks
 Parameters = Sequence[object] | Mapping[str, object]
@@ -126,17 +127,18 @@ class Link:
         except (psycopg.Error, TimeoutError, PoolTimeout) as error:
             raise self._failed(error) from None
 
-    async def together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
+    async def together(self, work: Work[T], *, pipelined: bool = False) -> T:
         """Run this in one transaction within `call_s`; raise the bus's errors.
 
+        `pipelined`: statements go out before the answers to earlier ones have come.
         What the server undoes for a deadlock is run anew, at most `TRIES_MAX` times.
         """
         try:
             async with asyncio.timeout(self.limits.call_s):
                 for _ in range(TRIES_MAX - 1):
                     with contextlib.suppress(*UNDONE):
-                        return await self._together(work)
-                return await self._together(work)
+                        return await self._together(work, pipelined)
+                return await self._together(work, pipelined)
         except (psycopg.Error, TimeoutError, PoolTimeout) as error:
             raise self._failed(error) from None
 
@@ -149,9 +151,12 @@ class Link:
             cursor = await connection.execute(sql, parameters, prepare=True)
             return await cursor.fetchall() if cursor.description else []
 
-    async def _together(self, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
-        async with self._lent() as connection, connection.transaction():
-            return await work(connection)
+    async def _together(self, work: Work[T], pipelined: bool) -> T:
+        async with self._lent() as connection, contextlib.AsyncExitStack() as stack:
+            if pipelined:
+                await stack.enter_async_context(connection.pipeline())
+            async with connection.transaction():
+                return await work(connection)
 
     @contextlib.asynccontextmanager
     async def _lent(self) -> AsyncIterator[psycopg.AsyncConnection]:

@@ -23,14 +23,13 @@ from mergepoint.tasks.ledger import postgres_running as running
 from mergepoint.tasks.ledger import postgres_scheduling as scheduling
 from mergepoint.tasks.ledger.operating import RECORDS_MAX
 from mergepoint.tasks.ledger.postgres_schema import migrate
-from mergepoint.tasks.ledger.postgres_work import Book, Database
+from mergepoint.tasks.ledger.postgres_work import NOW, Book, Database
 from mergepoint.tasks.messages import queue_of
 from mergepoint.tasks.spec import LINKS_MAX, Schedule, Spec
 from mergepoint.tasks.states import TaskState
 from mergepoint.tasks.ticking import plan
 
 T = TypeVar("T")
-NOW = "SELECT mergepoint.unix_now()"
 COUNTS = (
     "SELECT queue, state, count(*), min(changed_at) FROM mergepoint.task"
     " GROUP BY queue, state ORDER BY queue, state"
@@ -186,16 +185,12 @@ class PostgresLedger:
         woken: set[str] = set()
 
         async def booked(connection: Any) -> T:  # Any: the driver's connection
-            now = self._now()
-            if now is None:
-                cursor = await connection.execute(NOW, prepare=True)
-                ((now,),) = await cursor.fetchall()
-            book = Book(connection, float(now or 0.0), self._source)
+            book = Book(connection, self._now(), self._source)
             answer = await work(book)
             woken.update(book.woken)
             return answer
 
-        answer = await self._database.together(booked)
+        answer = await self._database.together(booked, pipelined=True)
         self._wake(woken)
         return answer
 

@@ -24,8 +24,8 @@ AS $$
         )
 $$;
 
--- Lock these tasks, their lines first, and return them; with `p_wait` false those that are locked
--- by somebody else are left out.
+-- Lock these tasks in the order given, their lines first, and return them; with `p_wait` false
+-- those that are locked by somebody else are left out.
 CREATE FUNCTION mergepoint.hold_tasks(p_ids text[], p_wait boolean) RETURNS SETOF mergepoint.task
 LANGUAGE plpgsql
 AS $$
@@ -33,11 +33,11 @@ BEGIN
     PERFORM mergepoint.lock_task_lines(array_agg(mergepoint.task_line(queue, key)))
     FROM mergepoint.task WHERE id = ANY (p_ids) AND key <> '' HAVING count(*) > 0;
     IF p_wait THEN
-        RETURN QUERY SELECT t.* FROM mergepoint.task t WHERE t.id = ANY (p_ids)
-            ORDER BY t.id FOR UPDATE;
+        RETURN QUERY SELECT t.* FROM unnest(p_ids) AS g(id) JOIN mergepoint.task t ON t.id = g.id
+            FOR UPDATE OF t;
     ELSE
-        RETURN QUERY SELECT t.* FROM mergepoint.task t WHERE t.id = ANY (p_ids)
-            ORDER BY t.id FOR UPDATE SKIP LOCKED;
+        RETURN QUERY SELECT t.* FROM unnest(p_ids) AS g(id) JOIN mergepoint.task t ON t.id = g.id
+            FOR UPDATE OF t SKIP LOCKED;
     END IF;
 END $$;
 
@@ -110,7 +110,10 @@ BEGIN
     IF p_spec ? 'after' THEN
         v_before := ARRAY(SELECT jsonb_array_elements_text(p_spec -> 'after'));
         -- Whoever ends one of them meanwhile would not see that this one waits for it.
-        PERFORM FROM mergepoint.task t WHERE t.id = ANY (v_before) ORDER BY t.id FOR SHARE;
+        PERFORM FROM (SELECT b.id FROM unnest(v_before) AS b(id) ORDER BY b.id COLLATE "C") AS g
+            JOIN mergepoint.task t ON t.id = g.id FOR UPDATE OF t;
+        UPDATE mergepoint.task t SET followed = true
+        WHERE t.id = ANY (v_before) AND NOT t.followed;
         SELECT b.id INTO v_missing FROM unnest(v_before) WITH ORDINALITY AS b(id, nth)
         WHERE NOT EXISTS (SELECT FROM mergepoint.task t WHERE t.id = b.id) ORDER BY b.nth LIMIT 1;
         IF FOUND THEN

@@ -70,7 +70,7 @@ async def replay(book: Book, task: str, payload: bytes | None, content_type: str
     after = replace(replayed(before, spec, book.now), result=b"")
     if spec.unique_key:
         line = "mergepoint.task_line(chr(30), %s)"
-        await book.ask(f"SELECT mergepoint.lock_task_lines(ARRAY[{line}])", (spec.unique_key,))
+        await book.tell(f"SELECT mergepoint.lock_task_lines(ARRAY[{line}])", (spec.unique_key,))
         taken = await book.ask(
             "SELECT 1 FROM mergepoint.task WHERE unique_key = %s AND unique_key <> '' AND id <> %s",
             (spec.unique_key, task),
@@ -78,7 +78,7 @@ async def replay(book: Book, task: str, payload: bytes | None, content_type: str
         if taken:
             raise ImpossibleStep(f"another task has the unique key {spec.unique_key!r} now")
     others = await book.ask(_OTHERS, (spec.queue, spec.key, task))
-    await book.ask(
+    await book.tell(
         "UPDATE mergepoint.task SET place = nextval('mergepoint.task_place'),"
         " spec = %s::text::jsonb, payload = %s WHERE id = %s",
         (rows.spec_text(spec), spec.payload, task),
@@ -105,6 +105,7 @@ async def discard(book: Book, tasks: Sequence[str]) -> int:
 
 async def register(book: Book, names: Sequence[str]) -> None:
     """Release what was parked for want of these names."""
+    await book.look_at_clock()
     for record in await book.hold_where(
         "state = 'parked' AND name = ANY (%s::text[])", (list(names),)
     ):
@@ -118,6 +119,7 @@ async def due(book: Book, limit: int) -> Due:
     Nothing is ever pending here: record and message are written together. What ended itself in a
     transaction of its app, and whose runner did not come back, is followed up after `PENDING_S`.
     """
+    await book.look_at_clock()
     now = book.now
     waiting = await book.hold_where(
         "state IN ('scheduled', 'retryable') AND due_at <= %s ORDER BY due_at LIMIT %s",
@@ -153,10 +155,10 @@ async def _forget_old(book: Book) -> int:
     found = await book.ask(_OLD, (book.now, FORGET_MAX))
     if not found:
         return 0
-    await book.ask("DELETE FROM mergepoint.task_tick WHERE tick < %s", (book.now - TICKS_KEPT_S,))
+    await book.tell("DELETE FROM mergepoint.task_tick WHERE tick < %s", (book.now - TICKS_KEPT_S,))
     needed = [task for task, is_needed in found if is_needed]
     if needed:
-        await book.ask(
+        await book.tell(
             "UPDATE mergepoint.task SET keep_until = %s WHERE id = ANY (%s::text[])",
             (book.now + NEEDED_S, needed),
         )
@@ -166,7 +168,7 @@ async def _forget_old(book: Book) -> int:
 
 async def _forget(book: Book, tasks: Sequence[str]) -> None:
     for statement in _FORGET if tasks else ():
-        await book.ask(statement, (list(tasks),))
+        await book.tell(statement, (list(tasks),))
 
 
 async def _found(book: Book, task: str) -> TaskRecord:

@@ -23,7 +23,9 @@ _PLAIN = (
     "result_type",
 )  # fmt: skip
 """Fields of a record that are columns of the same name and type."""
-COLUMNS = ", ".join(("own_end", "state", "spec", "progress", "payload", "result", *_PLAIN))
+COLUMNS = ", ".join(
+    ("own_end", "followed", "state", "spec", "progress", "payload", "result", *_PLAIN)
+)
 _SAVED: dict[str, tuple[str, Callable[[TaskRecord], Any]]] = {
     "id": ("text", lambda r: r.id),
     "state": ("text", lambda r: r.state.value),
@@ -64,9 +66,9 @@ ENQUEUE = (
 )
 
 
-def record_of(row: Sequence[Any]) -> tuple[TaskRecord, str]:
-    """Return the record of a row of `COLUMNS`, and its `own_end`."""
-    own_end, state, spec, progress, payload, result, *plain = row
+def record_of(row: Sequence[Any]) -> tuple[TaskRecord, str, bool]:
+    """Return the record of a row of `COLUMNS`, its `own_end`, and whether a task follows it."""
+    own_end, followed, state, spec, progress, payload, result, *plain = row
     record = TaskRecord(
         spec=from_plain(Spec, spec, payload=bytes(payload)),
         state=TaskState(state),
@@ -74,7 +76,7 @@ def record_of(row: Sequence[Any]) -> tuple[TaskRecord, str]:
         result=bytes(result),
         **dict(zip(_PLAIN, plain, strict=True)),
     )
-    return record, own_end
+    return record, own_end, followed
 
 
 def columns(records: Sequence[TaskRecord], now: float) -> list[list[Any]]:

@@ -107,7 +107,7 @@ class _Permits:
         asked = [record for each in starts if (record := book.get(_task_of(each))) is not None]
         names = sorted({_bucket_of(record) for record in asked if _needs_token(record)})
         if names:
-            await book.ask(
+            await book.tell(
                 "INSERT INTO mergepoint.task_bucket SELECT name, 0, null"
                 " FROM unnest(%s::text[]) AS b(name) ON CONFLICT DO NOTHING",
                 (names,),
@@ -134,7 +134,7 @@ class _Permits:
     async def write(self, book: Book) -> None:
         """Write what was spent."""
         for name in sorted(self._spent):
-            await book.ask(
+            await book.tell(
                 "UPDATE mergepoint.task_bucket SET tokens = %s, at = %s WHERE name = %s",
                 (*(self._buckets[name] or ()), name),
             )
@@ -151,7 +151,7 @@ async def _locked(book: Book, starts: Sequence[Start]) -> set[str]:
     found = await book.ask("SELECT id FROM mergepoint.task WHERE id = ANY (%s::text[])", (missing,))
     locked = [row[0] for row in found]
     if locked:
-        await book.ask(rows.RELEASE, (locked, "tasks", LOCKED_PAUSE_S))
+        await book.tell(rows.RELEASE, (locked, "tasks", LOCKED_PAUSE_S))
     return set(locked)
 
 

@@ -26,6 +26,7 @@ _WRITE = (
 
 async def schedule(book: Book, schedules: Sequence[Schedule], app: str) -> list[ScheduleRow]:
     """Make these known; a new or retimed one begins now."""
+    await book.look_at_clock()
     kept = {row.schedule.name: row for row in await _known(book, app)}
     changed = False
     for each in sorted((replace(each, app=app) for each in schedules), key=lambda s: s.name):
@@ -35,7 +36,7 @@ async def schedule(book: Book, schedules: Sequence[Schedule], app: str) -> list[
         last_tick = (
             known.last_tick if known and _times(known.schedule) == _times(each) else book.now
         )
-        await book.ask(_WRITE, (each.name, app, json.dumps(to_plain(each)), last_tick))
+        await book.tell(_WRITE, (each.name, app, json.dumps(to_plain(each)), last_tick))
         changed = True
     return await _known(book, app) if changed else list(kept.values())
 
@@ -44,6 +45,7 @@ async def fire(
     book: Book, name: str, previous: float, tick: float, spec: Spec | None, source: str
 ) -> Enqueued:
     """Claim the tick, then record; nothing placed when somebody else was first."""
+    await book.look_at_clock()
     moved_on = await book.ask(
         "UPDATE mergepoint.task_schedule SET last_tick = %s WHERE name = %s AND last_tick = %s"
         " AND last_tick < %s RETURNING name",

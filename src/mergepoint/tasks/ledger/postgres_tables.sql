@@ -5,7 +5,7 @@ CREATE TABLE mergepoint.ledger_about (version integer NOT NULL, at float8 NOT NU
 CREATE SEQUENCE mergepoint.task_place;
 
 -- A task. `place` is the order of acceptance, within a key that of commits. `own_end` is the token
--- of a run that completed itself in a transaction of its app, until what waited for it is freed.
+-- of a run that completed itself in a transaction of its app, until what waited for it is freed; `followed`: a task comes after it.
 CREATE TABLE mergepoint.task (
     id text COLLATE "C" PRIMARY KEY,
     place bigint NOT NULL DEFAULT nextval('mergepoint.task_place'),
@@ -31,6 +31,7 @@ CREATE TABLE mergepoint.task (
     error text NOT NULL DEFAULT '',
     result_type text NOT NULL DEFAULT '',
     own_end text NOT NULL DEFAULT '',
+    followed boolean NOT NULL DEFAULT false,
     spec jsonb NOT NULL,
     progress jsonb NOT NULL DEFAULT '{}',
     payload bytea NOT NULL DEFAULT '',

@@ -19,7 +19,11 @@ from mergepoint.tasks.states import FINAL, Event, TaskState, step
 T = TypeVar("T")
 Row = tuple[Any, ...]  # Any: columns, typed by whoever asks
 OPEN_SQL = "state NOT IN ('completed', 'cancelled', 'dead')"
-_HELD = f"SELECT {rows.COLUMNS} FROM mergepoint.hold_tasks(%s::text[], %s)"  # noqa: S608
+NOW = "SELECT mergepoint.unix_now()"
+_HELD = (
+    f"SELECT mergepoint.unix_now(), {rows.COLUMNS}"  # noqa: S608
+    " FROM mergepoint.hold_tasks(%s::text[], %s)"
+)
 _FOLLOWERS = f"""
 SELECT l.task, l.before FROM mergepoint.task_link l WHERE l.before = ANY (%(links)s::text[])
 UNION ALL
@@ -60,8 +64,11 @@ class Database(Protocol):
         """Run one statement, which is one transaction."""
         ...
 
-    async def together(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Run this in one transaction; anew where the server undid it for a deadlock."""
+    async def together(self, work: Callable[[Any], Awaitable[T]], *, pipelined: bool = False) -> T:
+        """Run this in one transaction; anew where the server undid it for a deadlock.
+
+        `pipelined`: statements go out before the answers to earlier ones have come.
+        """
         ...
 
     async def room(self, queue: str, coming: int) -> None:
@@ -76,8 +83,9 @@ class Database(Protocol):
 class Book:
     """The tasks of one transaction, as they were and as they shall be."""
 
-    def __init__(self, connection: Connection, now: float, source: str) -> None:
-        self.now = now
+    def __init__(self, connection: Connection, now: float | None, source: str) -> None:
+        self.now = now or 0.0
+        """The server's time, known from the first task that is held, or `look_at_clock`."""
         self.own_ends: dict[str, str] = {}
         """By task: the token of a run that completed itself; "" for every other task."""
         self.woken: set[str] = set()
@@ -86,17 +94,31 @@ class Book:
         self._stored: dict[str, TaskRecord] = {}
         self._wanted: dict[str, TaskRecord] = {}
         self._freed: set[str] = set()
+        self._followed: set[str] = set()
 
     async def ask(self, sql: str, parameters: Any = ()) -> list[Row]:
-        """Run a statement in this transaction."""
+        """Run a statement in this transaction and return its rows."""
         cursor = await self._connection.execute(sql, parameters, prepare=True)
-        return await cursor.fetchall() if cursor.description else []
+        found: list[Row] = await cursor.fetchall()
+        return found
+
+    async def tell(self, sql: str, parameters: Any = ()) -> None:
+        """Run a statement whose answer nobody needs: it is not waited for."""
+        await self._connection.execute(sql, parameters, prepare=True)
+
+    async def look_at_clock(self) -> None:
+        """Learn the time, where nothing is held from which it would be known."""
+        if not self.now:
+            ((self.now,),) = await self.ask(NOW)
 
     async def hold(self, ids: Iterable[str], *, wait: bool = True) -> None:
         """Lock these tasks; without `wait` leave out those that somebody else has locked."""
         wanted = sorted(set(ids) - self._stored.keys())
         if wanted:
-            self._take_in(await self.ask(_HELD, (wanted, wait)))
+            found = await self.ask(_HELD, (wanted, wait))
+            if found and not self.now:
+                self.now = found[0][0]
+            self._take_in([row[1:] for row in found])
 
     async def hold_where(self, where: str, parameters: Any) -> list[TaskRecord]:
         """Lock what a condition of this package finds, but for what somebody else has locked."""
@@ -147,18 +169,22 @@ class Book:
         for record in changed:
             self._stored[record.id] = self._wanted[record.id] = record
         if changed:
-            await self.ask(rows.SAVE, rows.columns(changed, self.now))
+            await self.tell(rows.SAVE, rows.columns(changed, self.now))
         if releases:
-            await self.ask(rows.RELEASE, (releases, self._source, 0.0))
+            await self.tell(rows.RELEASE, (releases, self._source, 0.0))
         return ended
 
     async def _go_on(self, ended: Sequence[TaskRecord]) -> None:
+        links = [each.id for each in ended if each.id in self._followed]
+        if not links and not any(each.spec.key for each in ended):
+            return
         # What waits for a dead task goes on waiting: the dead one may be replayed.
+        dead = {each.id for each in ended if each.state is TaskState.DEAD}
         lines = {(each.spec.queue, each.spec.key) for each in ended if each.spec.key}
         found = await self.ask(
             _FOLLOWERS,
             {
-                "links": [each.id for each in ended if each.state is not TaskState.DEAD],
+                "links": [task for task in links if task not in dead],
                 "queues": [queue for queue, _ in sorted(lines)],
                 "keys": [key for _, key in sorted(lines)],
             },
@@ -187,7 +213,9 @@ class Book:
     def _take_in(self, found: Sequence[Row]) -> list[TaskRecord]:
         held = []
         for row in found:
-            record, own_end = rows.record_of(row)
+            record, own_end, followed = rows.record_of(row)
+            if followed:
+                self._followed.add(record.id)
             self._stored[record.id] = self._wanted[record.id] = record
             self.own_ends[record.id] = own_end
             held.append(record)
