@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from mergepoint_testkit.bus import acting
+from mergepoint_testkit.bus.acting import (
+    PATIENCE_S,
+    Watched,
+    a_frozen_worker_finishes_nothing,
+    a_killed_workers_job_comes_back,
+    echo,
+    insist,
+    message,
+    take,
+)
 from mergepoint_testkit.nats import NatsServer, running_nats
 
 from mergepoint.bus.adapters.nats import NatsEngine
 from mergepoint.bus.adapters.nats_wire import settings_of
 from mergepoint.bus.capabilities import Durability
-from mergepoint.bus.contract import Change, Gap, Lease, Limits, Put, State
+from mergepoint.bus.contract import Change, Gap, Limits, Put, State
 from mergepoint.bus.errors import BusError, BusFull, BusLost, BusRefused, LeaseLost, MessageTooLarge
 from mergepoint.core.clock import SystemClock
 from mergepoint.wire.envelope import Message
 
-LIMITS = Limits(lease_s=4.0, heartbeat_s=0.5, reconnect_s_max=0.5, call_s=3.0)
-PATIENCE_S = 30.0
+LIMITS = Limits(lease_s=2.5, heartbeat_s=0.5, reconnect_s_max=0.5, call_s=3.0)
 FRESH_S = 5.0
 """A fresh message is consumed this soon after the server is back."""
-WORKER = Path(__file__).with_name("worker.py")
 
 
 @pytest.fixture
@@ -38,63 +41,13 @@ def server() -> Iterator[NatsServer]:
         yield one
 
 
-class Told:
-    """States as they were told, to be waited for."""
-
-    def __init__(self) -> None:
-        self.states: list[State] = []
-        self._changed = asyncio.Event()
-
-    def __call__(self, state: State, _reason: str) -> None:
-        self.states.append(state)
-        self._changed.set()
-
-    async def wait(self, state: State) -> None:
-        """Return when this is the present state."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.states[-1] is not state:
-                self._changed.clear()
-                await self._changed.wait()
-
-
 @contextlib.asynccontextmanager
-async def opened(url: str, limits: Limits = LIMITS):
+async def opened(
+    url: str, limits: Limits = LIMITS
+) -> AsyncIterator[tuple[NatsEngine, Watched[NatsEngine]]]:
     """Give an engine and what it told of its state."""
-    engine, told = NatsEngine(url, limits, SystemClock()), Told()
-    await engine.open(told)
-    try:
-        yield engine, told
-    finally:
-        await engine.close()
-
-
-def message(data: bytes, number: int = 0) -> Message:
-    """Return a message with an id of its own."""
-    return Message(id=f"{number}-{uuid.uuid4().hex}", source="t", type="t", data=data)
-
-
-async def take(engine: NatsEngine, queue: str, lease_s: float = 60.0) -> Lease:
-    """Return the next job, however long the connection takes to come back."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            with contextlib.suppress(BusLost):
-                leases = await engine.take(
-                    [queue], worker="w", limit=1, lease_s=lease_s, wait_s=PATIENCE_S
-                )
-                if leases:
-                    return leases[0]
-
-
-async def until_done(call: Callable[[], Awaitable[object]]) -> None:
-    """Do it until the bus is back."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await call()
-            except BusLost:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    async with acting.opened(NatsEngine(url, limits, SystemClock())) as watched:
+        yield watched.engine, watched
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
@@ -107,10 +60,10 @@ def test_a_fresh_message_is_consumed_soon_after_the_server_is_back(
             await worker.ack([await take(worker, "mail")])
             waiting = asyncio.create_task(take(worker, "mail"))
             await asyncio.to_thread(getattr(server, fault))
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             await asyncio.to_thread(server.start)
             back = time.monotonic()
-            await until_done(lambda: other.put("mail", [Put(message=message(b"2"))]))
+            await insist(lambda: other.put("mail", [Put(message=message(b"2"))]))
             assert (await waiting).message.data == b"2"
             return time.monotonic() - back
 
@@ -120,12 +73,12 @@ def test_a_fresh_message_is_consumed_soon_after_the_server_is_back(
 def test_what_was_accepted_and_leased_outlives_kill_9(server: NatsServer) -> None:
     async def story() -> None:
         async with opened(server.url()) as (engine, told):
-            await engine.put("mail", [Put(message=message(b"%d" % n, n)) for n in range(50)])
+            await engine.put("mail", [Put(message=message(b"%d" % n)) for n in range(50)])
             first = await take(engine, "mail")
             await asyncio.to_thread(server.kill)
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             await asyncio.to_thread(server.start)
-            await told.wait(State.CONNECTED)
+            await told.reaches(State.CONNECTED)
             assert await engine.ack([first]) == []
             rest = [await take(engine, "mail") for _ in range(49)]
             assert [lease.message.data for lease in rest] == [b"%d" % n for n in range(1, 50)]
@@ -134,23 +87,20 @@ def test_what_was_accepted_and_leased_outlives_kill_9(server: NatsServer) -> Non
 
 
 def test_listeners_servers_members_and_bindings_come_back(server: NatsServer) -> None:
-    async def answer(asked: Message) -> Message:
-        return asked
-
     async def story() -> None:
         async with opened(server.url()) as (engine, told), opened(server.url()) as (other, seen):
             listening = await engine.subscribe("news.*")
             await engine.bind("wiki", "news.*")
-            await engine.serve("search", answer)
+            await engine.serve("search", echo)
             await engine.join("search/0", {"version": "3"})
             changes = aiter(await other.watch("search"))
             assert (await anext(changes)).change is Change.JOINED
             await asyncio.to_thread(server.kill)
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             await asyncio.to_thread(server.start)
-            await told.wait(State.CONNECTED)
-            await seen.wait(State.CONNECTED)
-            await until_done(lambda: other.publish("news.a", message(b"1")))
+            await told.reaches(State.CONNECTED)
+            await seen.reaches(State.CONNECTED)
+            await insist(lambda: other.publish("news.a", message(b"1")))
             items = aiter(listening)
             async with asyncio.timeout(PATIENCE_S):
                 assert await anext(items) == Gap(0)
@@ -174,11 +124,11 @@ def test_a_server_that_stands_still_is_lost_within_heartbeats_and_found_again(
         async with opened(server.url()) as (engine, told):
             await engine.put("mail", [Put(message=message(b"1"))])
             server.pause()
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             with pytest.raises(BusLost):
                 await engine.put("mail", [Put(message=message(b"2"))])
             server.resume()
-            await told.wait(State.CONNECTED)
+            await told.reaches(State.CONNECTED)
             assert (await take(engine, "mail")).message.data == b"1"
 
     asyncio.run(story())
@@ -221,8 +171,8 @@ def test_a_full_store_is_told_and_work_goes_on_when_there_is_room() -> None:
         async with opened(url) as (engine, _):
             accepted = 0
             with pytest.raises(BusFull):
-                for number in range(100):
-                    await engine.put("mail", [Put(message=message(data, number))])
+                for _ in range(100):
+                    await engine.put("mail", [Put(message=message(data))])
                     accepted += 1
             assert 0 < accepted < 100
             for _ in range(accepted):
@@ -272,67 +222,20 @@ def test_an_url_that_says_nonsense_is_refused(url: str) -> None:
         settings_of(url)
 
 
-def worker(server: NatsServer, lease_s: float) -> subprocess.Popen[str]:
-    """Start a process that takes one job and holds it; it says so on its output."""
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), server.url(), str(lease_s), str(LIMITS.lease_s)],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    """Return the next line of a worker."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
 def test_a_killed_workers_job_is_back_within_two_leases(server: NatsServer) -> None:
-    process = worker(server, lease_s=600.0)
-
     async def story() -> float:
         async with opened(server.url()) as (engine, _):
-            await engine.put("mail", [Put(message=message(b"1"))])
-            assert await asyncio.to_thread(said, process) == "taken 1"
-            os.kill(process.pid, signal.SIGKILL)
-            killed = time.monotonic()
-            lease = await take(engine, "mail")
-            assert (lease.message.data, lease.attempt) == (b"1", 2)
-            return time.monotonic() - killed
+            return await a_killed_workers_job_comes_back(engine, server.url(), "mail", LIMITS)
 
-    try:
-        recovered_s = asyncio.run(story())
-    finally:
-        process.kill()
-        process.wait()
-    print(f"back after {recovered_s:.2f} s with leases of {LIMITS.lease_s:g} s")
-    assert recovered_s < 2 * LIMITS.lease_s + 2
+    assert asyncio.run(story()) < 2 * LIMITS.lease_s + 2
 
 
 def test_a_worker_that_stood_still_beyond_its_lease_completes_nothing(server: NatsServer) -> None:
-    process = worker(server, lease_s=LIMITS.lease_s)
-
     async def story() -> None:
         async with opened(server.url()) as (engine, _):
-            await engine.put("mail", [Put(message=message(b"1"))])
-            assert await asyncio.to_thread(said, process) == "taken 1"
-            os.kill(process.pid, signal.SIGSTOP)
-            lease = await take(engine, "mail")
-            assert lease.attempt == 2
-            os.kill(process.pid, signal.SIGCONT)
-            assert process.stdin is not None
-            process.stdin.write("finish\n")
-            process.stdin.flush()
-            assert await asyncio.to_thread(said, process) == "lost 1"
-            assert await engine.extend([lease], 60.0) == []
-            assert await engine.ack([lease]) == []
+            await a_frozen_worker_finishes_nothing(engine, server.url(), "mail", LIMITS)
 
-    try:
-        asyncio.run(story())
-    finally:
-        process.kill()
-        process.wait()
+    asyncio.run(story())
 
 
 def test_an_old_lease_completes_nothing_even_if_its_holder_never_noticed(
@@ -363,7 +266,7 @@ def test_an_error_of_the_bus_is_one_whatever_is_called_while_it_is_away(
     async def story() -> None:
         async with opened(server.url(), Limits(call_s=0.3, heartbeat_s=0.5)) as (engine, told):
             await asyncio.to_thread(server.kill)
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             calls: list[Callable[[], Awaitable[object]]] = [
                 lambda: engine.publish("a", message(b"1")),
                 lambda: engine.put("a", [Put(message=message(b"1"))]),

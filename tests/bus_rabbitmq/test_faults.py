@@ -115,7 +115,7 @@ def test_a_killed_workers_job_is_in_other_hands_before_its_lease_ends(
     async def go() -> None:
         async with connected(server) as other:
             await a_killed_workers_job_comes_back(
-                other.engine, server.url(), queue_name(), heartbeat_s=2.0
+                other.engine, server.url(), queue_name(), Limits(heartbeat_s=2.0)
             )
 
     asyncio.run(go())
@@ -125,7 +125,7 @@ def test_a_frozen_worker_cannot_finish_what_it_lost(server: RabbitServer) -> Non
     async def go() -> None:
         async with connected(server) as other:
             await a_frozen_worker_finishes_nothing(
-                other.engine, server.url(), queue_name(), heartbeat_s=0.5
+                other.engine, server.url(), queue_name(), Limits(heartbeat_s=0.5)
             )
 
     asyncio.run(go())

@@ -22,13 +22,14 @@ from mergepoint_testkit.holder import holding
 from mergepoint_testkit.redis import RedisServer, running_redis
 
 from mergepoint.bus.adapters.redis import RedisEngine
-from mergepoint.bus.contract import Change, Gap, Lease, Put, State
+from mergepoint.bus.contract import Change, Gap, Lease, Limits, Put, State
 from mergepoint.bus.errors import BusError
 from mergepoint.wire.envelope import Message
 
 from .source import connected
 
 QUEUE = "jobs"
+HEARTBEAT = Limits(heartbeat_s=0.5)
 RETURN_S_MAX = 5.0
 """From the server's return to a fresh message in a worker's hands."""
 
@@ -152,7 +153,7 @@ def test_what_was_accepted_survives_kill_9_of_the_server(own: RedisServer) -> No
 def test_a_killed_workers_job_is_in_other_hands_before_its_lease_ends(own: RedisServer) -> None:
     async def go() -> None:
         async with connected(own) as other:
-            await a_killed_workers_job_comes_back(other.engine, own.url(), QUEUE, heartbeat_s=0.5)
+            await a_killed_workers_job_comes_back(other.engine, own.url(), QUEUE, HEARTBEAT)
 
     asyncio.run(go())
 
@@ -163,10 +164,10 @@ def test_a_process_killed_while_it_reclaims_blocks_nobody(own: RedisServer) -> N
     async def go() -> None:
         async with connected(own) as other:
             await other.engine.put(QUEUE, [Put(message=message()) for _ in range(jobs)])
-            victim = holding(own.url(), QUEUE, count=jobs, heartbeat_s=0.5)
+            victim = holding(own.url(), QUEUE, count=jobs, limits=HEARTBEAT)
             try:
                 assert [victim.said()["event"] for _ in range(2)] == ["open", "took"]
-                sweepers = [holding(own.url(), "nothing", heartbeat_s=0.5) for _ in range(2)]
+                sweepers = [holding(own.url(), "nothing", limits=HEARTBEAT) for _ in range(2)]
                 try:
                     for sweeper in sweepers:
                         assert sweeper.said()["event"] == "open"
@@ -199,7 +200,7 @@ async def _all(watched: Watched[RedisEngine], count: int) -> list[Lease]:
 def test_a_frozen_worker_cannot_finish_what_it_lost(own: RedisServer) -> None:
     async def go() -> None:
         async with connected(own) as other:
-            await a_frozen_worker_finishes_nothing(other.engine, own.url(), QUEUE, heartbeat_s=0.5)
+            await a_frozen_worker_finishes_nothing(other.engine, own.url(), QUEUE, HEARTBEAT)
 
     asyncio.run(go())
 

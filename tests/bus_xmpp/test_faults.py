@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from mergepoint_testkit.bus import acting
+from mergepoint_testkit.bus.acting import PATIENCE_S, Watched, echo, insist, message
 from mergepoint_testkit.prosody import ProsodyServer, running_prosody
 from slixmpp import JID, ClientXMPP
 
@@ -19,7 +20,6 @@ from mergepoint.core.clock import SystemClock
 from mergepoint.wire.envelope import Message
 
 LIMITS = Limits(heartbeat_s=0.5, reconnect_s_max=0.5, call_s=3.0)
-PATIENCE_S = 30.0
 FRESH_S = 5.0
 PERSON, PASSWORD = "alice", "alice-secret"
 
@@ -31,55 +31,11 @@ def server() -> Iterator[ProsodyServer]:
         yield one
 
 
-class Told:
-    """States as they were told, to be waited for."""
-
-    def __init__(self) -> None:
-        self.states: list[State] = []
-        self._changed = asyncio.Event()
-
-    def __call__(self, state: State, _reason: str) -> None:
-        self.states.append(state)
-        self._changed.set()
-
-    async def wait(self, state: State) -> None:
-        """Return when this is the present state."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.states[-1] is not state:
-                self._changed.clear()
-                await self._changed.wait()
-
-
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[tuple[XmppEngine, Told]]:
+async def opened(url: str) -> AsyncIterator[tuple[XmppEngine, Watched[XmppEngine]]]:
     """Give an engine and what it told of its state."""
-    engine, told = XmppEngine(url, LIMITS, SystemClock()), Told()
-    await engine.open(told)
-    try:
-        yield engine, told
-    finally:
-        await engine.close()
-
-
-def message(data: bytes) -> Message:
-    """Return a message with an id of its own."""
-    return Message(id=uuid.uuid4().hex, source="t", type="t", data=data)
-
-
-async def until_done(call: Callable[[], Awaitable[object]]) -> None:
-    """Do it until the bus is back."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await call()
-            except BusLost:
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-
-async def _echo(asked: Message) -> Message:
-    return asked
+    async with acting.opened(XmppEngine(url, LIMITS, SystemClock())) as watched:
+        yield watched.engine, watched
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
@@ -88,18 +44,18 @@ def test_everything_comes_back_soon_after_the_server(server: ProsodyServer, faul
         loop = asyncio.get_running_loop()
         async with opened(server.url()) as (engine, told), opened(server.url()) as (other, seen):
             listening = aiter(await engine.subscribe("news.*"))
-            await engine.serve("search", _echo)
+            await engine.serve("search", echo)
             await engine.join("search/0", {"version": "3"})
             changes = aiter(await other.watch("search"))
             assert (await anext(changes)).change is Change.JOINED
             await asyncio.to_thread(getattr(server, fault))
-            await told.wait(State.LOST)
-            await seen.wait(State.LOST)
+            await told.reaches(State.LOST)
+            await seen.reaches(State.LOST)
             await asyncio.to_thread(server.start)
             back = loop.time()
-            await told.wait(State.CONNECTED)
-            await seen.wait(State.CONNECTED)
-            await until_done(lambda: other.publish("news.a", message(b"1")))
+            await told.reaches(State.CONNECTED)
+            await seen.reaches(State.CONNECTED)
+            await insist(lambda: other.publish("news.a", message(b"1")))
             async with asyncio.timeout(PATIENCE_S):
                 assert await anext(listening) == Gap(0)
                 got = await anext(listening)
@@ -123,11 +79,11 @@ def test_a_server_that_stands_still_is_lost_and_found_again(server: ProsodyServe
         async with opened(server.url()) as (engine, told):
             listening = aiter(await engine.subscribe("news"))
             server.pause()
-            await told.wait(State.LOST)
+            await told.reaches(State.LOST)
             with pytest.raises(BusLost):
                 await engine.publish("news", message(b"1"))
             server.resume()
-            await told.wait(State.CONNECTED)
+            await told.reaches(State.CONNECTED)
             await engine.publish("news", message(b"2"))
             async with asyncio.timeout(PATIENCE_S):
                 assert await anext(listening) == Gap(0)
@@ -245,7 +201,7 @@ def test_a_person_may_not_ask_what_apps_ask_each_other(server: ProsodyServer) ->
         from mergepoint.bus.adapters.xmpp_stanza import OWN, packed
 
         async with opened(server.url()) as (engine, _):
-            await engine.serve("search", _echo)
+            await engine.serve("search", echo)
             person = Person(server)
             await person.open()
             await person.until(lambda: bool(person.shown))

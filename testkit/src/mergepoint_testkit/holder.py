@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mergepoint.assembly.engines import engine_of
@@ -22,6 +22,7 @@ from mergepoint.bus.errors import BusLost
 from mergepoint.core.clock import SystemClock
 
 STEP_S_MAX = 60.0
+LIMITS = Limits(heartbeat_s=2.0)
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Holder:
 
 
 def holding(
-    url: str, queue: str, *, count: int = 1, lease_s: float = 600.0, heartbeat_s: float = 2.0
+    url: str, queue: str, *, count: int = 1, lease_s: float = 600.0, limits: Limits = LIMITS
 ) -> Holder:
     """Start a process that takes `count` jobs; it says `took` when it has them all."""
     asked = {
@@ -75,7 +76,7 @@ def holding(
         "queue": queue,
         "count": count,
         "lease_s": lease_s,
-        "heartbeat_s": heartbeat_s,
+        "limits": asdict(limits),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "mergepoint_testkit.holder", json.dumps(asked)],
@@ -88,8 +89,7 @@ def holding(
 
 
 async def _hold(asked: dict[str, Any]) -> None:
-    limits = Limits(heartbeat_s=asked["heartbeat_s"])
-    engine = engine_of(asked["url"], limits, SystemClock(), address="")
+    engine = engine_of(asked["url"], Limits(**asked["limits"]), SystemClock(), address="")
     await engine.open(lambda _state, _reason: None)
     _say({"event": "open"})
     leases: list[Lease] = []

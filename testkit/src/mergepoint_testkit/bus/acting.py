@@ -12,7 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-from mergepoint.bus.contract import Engine, Lease, Put, State
+from mergepoint.bus.contract import Engine, Lease, Limits, Put, State
 from mergepoint.bus.errors import BusError, BusLost
 from mergepoint.wire.envelope import Message
 from mergepoint_testkit.holder import Holder, holding
@@ -117,27 +117,27 @@ async def echo(asked: Message) -> Message:
 
 
 async def a_killed_workers_job_comes_back(
-    other: Engine, url: str, queue: str, *, heartbeat_s: float
+    other: Engine, url: str, queue: str, limits: Limits
 ) -> float:
     """Kill a process that holds a job for ten minutes; return how long nobody had it."""
     await put(other, queue, b"1")
-    async with _holding_one(url, queue, lease_s=600.0, heartbeat_s=heartbeat_s) as holder:
+    async with _holding_one(url, queue, lease_s=600.0, limits=limits) as holder:
         taking = asyncio.create_task(take(other, queue))
         began = await asyncio.to_thread(holder.kill)
         lease = await taking
         took_s = asyncio.get_running_loop().time() - began
     assert lease.attempt == 2
     assert took_s < RECOVERY_S_MAX
-    print(f"its job is back after {took_s:.2f} s (heartbeat {heartbeat_s:g} s, lease 600 s)")
+    print(f"its job is back after {took_s:.2f} s (heartbeat {limits.heartbeat_s:g} s)")
     return took_s
 
 
 async def a_frozen_worker_finishes_nothing(
-    other: Engine, url: str, queue: str, *, heartbeat_s: float
+    other: Engine, url: str, queue: str, limits: Limits
 ) -> None:
     """Freeze a process beyond its lease: whoever has the job then keeps it."""
     await put(other, queue, b"1")
-    async with _holding_one(url, queue, lease_s=1.0, heartbeat_s=heartbeat_s) as holder:
+    async with _holding_one(url, queue, lease_s=1.0, limits=limits) as holder:
         holder.freeze()
         lease = await take(other, queue)
         assert lease.attempt == 2
@@ -149,9 +149,9 @@ async def a_frozen_worker_finishes_nothing(
 
 @contextlib.asynccontextmanager
 async def _holding_one(
-    url: str, queue: str, *, lease_s: float, heartbeat_s: float
+    url: str, queue: str, *, lease_s: float, limits: Limits
 ) -> AsyncIterator[Holder]:
-    holder = holding(url, queue, lease_s=lease_s, heartbeat_s=heartbeat_s)
+    holder = holding(url, queue, lease_s=lease_s, limits=limits)
     try:
         for event in ("open", "took"):
             assert (await asyncio.to_thread(holder.said))["event"] == event
