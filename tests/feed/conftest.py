@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import sqlite3
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from mergepoint_testkit.feed_follower import LIMITS as PATIENT
-from mergepoint_testkit.feed_follower import Connect, Follower
+from mergepoint_testkit.feed_follower import LIMITS, Connect, Follower, Serve
 from mergepoint_testkit.postgres import Postgres, running_postgres
 
 from mergepoint.core.clock import SystemClock
@@ -21,8 +19,6 @@ from mergepoint.feed.contract import Database, FeedLimits, Reader
 from mergepoint.feed.service import FeedService
 
 _numbers = itertools.count(1)
-LIMITS = FeedLimits(lease_s=2.0, answer_s=10.0, read_s=20.0)
-"""Patient with a busy machine, but for the lease, which some barriers wait for."""
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +71,7 @@ def follow(on_postgres: Database) -> Iterator[Callable[..., Follower]]:
     """Install, and follow from now on."""
     made: list[Follower] = []
 
-    def follow(limits: FeedLimits = PATIENT) -> Follower:
+    def follow(limits: FeedLimits = LIMITS) -> Follower:
         install(on_postgres, limits)
         made.append(Follower(on_postgres, limits))
         return made[-1]
@@ -83,9 +79,6 @@ def follow(on_postgres: Database) -> Iterator[Callable[..., Follower]]:
     yield follow
     for one in made:
         one.close()
-
-
-Serve = Callable[..., "contextlib.AbstractAsyncContextManager[Path]"]
 
 
 @pytest.fixture
@@ -105,13 +98,3 @@ def serve(tmp_path: Path) -> Serve:
             await service.stop()
 
     return serving
-
-
-def run(work: object) -> None:
-    """Run a test's coroutine, bounded."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(60):
-            await work  # type: ignore[misc]
-
-    asyncio.run(bounded())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import psycopg
 
@@ -15,7 +17,8 @@ from mergepoint.core.clock import SystemClock
 from mergepoint.feed.adapters.postgres import Reader
 from mergepoint.feed.contract import Batch, Database, FeedLimits, Position
 
-LIMITS = FeedLimits(read_s=20.0)
+LIMITS = FeedLimits(lease_s=2.0, answer_s=10.0, read_s=20.0)
+"""Patient with a busy machine, but for the lease, which some barriers wait for."""
 Connect = Callable[..., psycopg.Connection]
 
 
@@ -46,3 +49,4 @@ class Follower:
 
 
 Follow = Callable[..., Follower]
+Serve = Callable[..., AbstractAsyncContextManager[Path]]
