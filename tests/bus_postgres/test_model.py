@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-from mergepoint_testkit.bus.machine import machine_of
+from mergepoint_testkit.bus.machine import explore
 from mergepoint_testkit.postgres import Postgres
 
 from .source import PostgresSource
@@ -16,14 +14,4 @@ from .source import PostgresSource
 )
 def test_random_commands_end_as_in_the_model(server: Postgres, examples: int) -> None:
     server.create(f"model{examples}")
-    run_state_machine_as_test(
-        machine_of(lambda: PostgresSource(server, f"model{examples}")),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
+    explore(lambda: PostgresSource(server, f"model{examples}"), examples=examples, steps=30)

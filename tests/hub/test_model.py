@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-from mergepoint_testkit.bus.machine import machine_of
+from mergepoint_testkit.bus.machine import explore
 
 from mergepoint.bus.contract import Limits
 
@@ -28,14 +26,4 @@ def test_random_commands_end_as_in_the_model(
         assert limits == hub.limits
         return hub
 
-    run_state_machine_as_test(
-        machine_of(lambda: HubSource(prompt_hub)),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=40,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
+    explore(lambda: HubSource(prompt_hub), examples=examples, steps=40)

@@ -6,7 +6,8 @@ Rule:   what time does is one command (a lease ends, a delay is over), so nothin
     TestMyEngine = machine_of(MySource).TestCase
 
 makes a test of it; `settings` bounds it (`max_examples`, `stateful_step_count`). A failure prints
-the shortest commands that lead to it. Engines without queues have nothing to compare.
+the shortest commands that lead to it. `explore` is a test for an engine on a real server. Engines
+without queues have nothing to compare.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from hypothesis import strategies
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis import HealthCheck, Phase, settings, strategies
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mergepoint.bus.capabilities import Watching, has
 from mergepoint.bus.contract import Engine, EntryState, Lease, Put
@@ -41,6 +48,24 @@ def machine_of(make_source: Callable[[], EngineSource]) -> type[QueueMachine]:
         source_factory = staticmethod(make_source)
 
     return Machine
+
+
+def explore(make_source: Callable[[], EngineSource], *, examples: int, steps: int) -> None:
+    """Put an engine on a real server through so many runs of so many random commands.
+
+    Nothing is made shorter when it fails: with a real server that takes minutes.
+    """
+    run_state_machine_as_test(
+        machine_of(make_source),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            print_blob=True,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 class QueueMachine(RuleBasedStateMachine):
