@@ -25,7 +25,9 @@ PARTS: dict[str, frozenset[str]] = {
     ),
 }  # fmt: skip
 """What lies below a package for apps of any Python; the rest belongs to the site."""
-WHOLE = frozenset(("balance", "bus", "core", "data", "neighbours", "tasks", "testing", "wire"))
+WHOLE = frozenset(
+    ("balance", "bus", "core", "data", "feed", "neighbours", "tasks", "testing", "wire")
+)
 """Packages an app may import from Python 3.11 on."""
 KEPT = (PACKAGE + ".bus.hub", PACKAGE + ".bus.gateway")
 """Parts of them that are processes of the site."""

@@ -7,6 +7,7 @@ Rule:   the only reader of the environment in the host; docs/reference/contracts
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ class Settings(NamedTuple):
     """Whether the site has a bus, whose messages say which request they were made in."""
     transactions: str = ""
     """Whether each request is one transaction of `site.data`: `request`, `read-only-get`; or no."""
-    databases: bool = False
-    """Whether the site names databases, whose queries are watched in development."""
+    cache: Mapping[str, Any] = MappingProxyType({})
+    """How its answers are kept, where the edge needs to know what they were made from."""
+    databases: str = ""
+    """The databases of the site, as `MERGEPOINT_DATABASES` names them."""
 
     @property
     def development(self) -> bool:
@@ -81,7 +84,7 @@ class Settings(NamedTuple):
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Return the checked settings; raise `SettingsRefused` naming the variable that is wrong."""
-    told = _object(environ)
+    told = _object(environ, "MERGEPOINT_HOST")
     members = tuple(_member(entry) for entry in _list(told, "members"))
     port = int(_number(environ, "PORT", 0.0))
     socket = environ.get("MERGEPOINT_SOCKET", "")
@@ -116,21 +119,22 @@ def read(environ: Mapping[str, str]) -> Settings:
         request_timeout_s=_number(environ, "MERGEPOINT_REQUEST_TIMEOUT_S", 0.0),
         loop_block_s=_number(environ, "MERGEPOINT_LOOP_BLOCK_S", LOOP_BLOCK_S),
         bus=bool(environ.get("MERGEPOINT_BUS")),
-        databases=bool(environ.get("MERGEPOINT_DATABASES")),
         transactions=_transactions(environ.get("MERGEPOINT_TRANSACTIONS", "")),
+        cache=_object(environ, "MERGEPOINT_CACHE") if environ.get("MERGEPOINT_CACHE") else {},
+        databases=environ.get("MERGEPOINT_DATABASES", ""),
     )
 
 
-def _object(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    text = environ.get("MERGEPOINT_HOST", "")
+def _object(environ: Mapping[str, str], variable: str) -> Mapping[str, Any]:
+    text = environ.get(variable, "")
     if not text:
-        raise SettingsRefused("MERGEPOINT_HOST is not set; a worker is started by mergepoint")
+        raise SettingsRefused(f"{variable} is not set; a worker is started by mergepoint")
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsRefused(f"MERGEPOINT_HOST is not JSON: {error}") from None
+        raise SettingsRefused(f"{variable} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise SettingsRefused("MERGEPOINT_HOST is not a JSON object")
+        raise SettingsRefused(f"{variable} is not a JSON object")
     return value
 
 

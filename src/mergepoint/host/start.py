@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from . import carried, failure, figures, load, offer, serve, settings, together, transactions
+from . import carried, failure, figures, load, offer, serve, settings, tags, together, transactions
 from .asgi import AsgiShim
 from .failure import Failure, WorkerFailed
 from .limit import RequestWatch
@@ -57,7 +57,9 @@ def wrapped(wanted: Settings) -> tuple[Any, RequestWatch]:
     """Load the app or the members; return them behind the shim, and the request watchdog."""
     offer.register()
     figures.load()
-    app = carried.around(transactions.around(loaded(wanted), wanted), wanted)
+    watched = tags.watch(wanted)
+    app = transactions.around(loaded(wanted), wanted)
+    app = carried.around(tags.around(app, wanted, watched), wanted)
     in_flight: set[Any] = set()
     label = {"app": wanted.app, "slot": wanted.slot}
     watch = RequestWatch(in_flight, wanted.request_timeout_s, label)

@@ -1,0 +1,1 @@
+"""What an answer was made from, found without the app's help."""
