@@ -71,7 +71,7 @@ LOOP = asyncio.new_event_loop()
 
 
 def main(module: str, interface: str, databases: str, paths: list[str], beside: list[str]) -> None:
-    hooks.install(sources_of(databases), ".", frozenset(beside))
+    hooks.install(sources_of(json.loads(databases)), ".", frozenset(beside))
     app = around.around(importlib.import_module(module).app, interface)
     ask = wsgi if interface == "wsgi" else asgi
     for path in paths:

@@ -6,7 +6,6 @@ Rule:   in doubt it is none of them; a wrong name would let an old answer live.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,12 +45,8 @@ class Sources:
         return self._by_place.get(postgres_place(host, port, database))
 
 
-def sources_of(text: str) -> Sources:
-    """Return what `MERGEPOINT_DATABASES` names; what cannot be read names nothing."""
-    try:
-        entries = json.loads(text or "[]")
-    except ValueError:
-        return Sources(())
+def sources_of(entries: Iterable[Any]) -> Sources:
+    """Return what `databases` of `MERGEPOINT_CACHE` names; what cannot be read names nothing."""
     found = (_source(entry) for entry in entries if isinstance(entry, dict))
     return Sources(source for source in found if source is not None)
 

@@ -68,8 +68,8 @@ class Settings(NamedTuple):
     """Whether each request is one transaction of `site.data`: `request`, `read-only-get`; or no."""
     cache: Mapping[str, Any] = MappingProxyType({})
     """How its answers are kept, where the edge needs to know what they were made from."""
-    databases: str = ""
-    """The databases of the site, as `MERGEPOINT_DATABASES` names them."""
+    databases: bool = False
+    """Whether the site names databases, whose queries are watched in development."""
 
     @property
     def development(self) -> bool:
@@ -121,7 +121,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         bus=bool(environ.get("MERGEPOINT_BUS")),
         transactions=_transactions(environ.get("MERGEPOINT_TRANSACTIONS", "")),
         cache=_object(environ, "MERGEPOINT_CACHE") if environ.get("MERGEPOINT_CACHE") else {},
-        databases=environ.get("MERGEPOINT_DATABASES", ""),
+        databases=bool(environ.get("MERGEPOINT_DATABASES")),
     )
 
 

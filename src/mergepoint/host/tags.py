@@ -25,7 +25,8 @@ def watch(settings: Settings) -> bool:
     except ImportError:  # this Python is too old: no tags, so nothing of it is kept
         return False
     beside = frozenset(str(place) for place in settings.cache.get("beside") or ())
-    hooks.install(sources.sources_of(settings.databases), settings.directory, beside)
+    known = sources.sources_of(settings.cache.get("databases") or ())
+    hooks.install(known, settings.directory, beside)
     return True
 
 
