@@ -2,7 +2,8 @@
 
 Place:  apps, tasks.runner -> [assembly.connect] -> bus.doorway, an engine, the ledger
 Rule:   reads the environment once and opens nothing: the first use connects. Offered to apps'
-        own environments, so it imports the standard library, bus, data, tasks, wire and core alone.
+        own environments, so it imports the standard library, bus, data, feed, tasks, wire and core
+        alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from mergepoint.data.config import VARIABLE as DATABASES
 from mergepoint.data.config import Database, databases_of
 
 if TYPE_CHECKING:
+    from mergepoint.bus.adapters.hub import HubEngine
     from mergepoint.data.site import Data
+    from mergepoint.feed.handlers import Feed
+    from mergepoint.feed.positions import Positions
     from mergepoint.tasks.contract import Ledger
     from mergepoint.tasks.declare import Tasks
     from mergepoint.testing.site import Testing
@@ -84,7 +88,7 @@ class Site:
         self._belongs = False
         self._make_ledger = make_ledger
         self._ledger: tuple[Engine, Ledger] | None = None
-        self._hub: Engine | None = None
+        self._hub: HubEngine | None = None
 
     @property
     def name(self) -> str:
@@ -116,6 +120,20 @@ class Site:
             watches=(outbox.watch,),
             development=self._development,
             record_file=self._record_file,
+        )
+
+    @cached_property
+    def feed(self) -> Feed:
+        """What changes in the databases, whoever changes it."""
+        from mergepoint.feed.engines import reader_of, tools_of
+        from mergepoint.feed.handlers import Feed, as_followed
+
+        return Feed(
+            self,
+            lambda: [as_followed(one.name, one.url) for one in self._followed()],
+            self._positions,
+            reader_of,
+            tools_of,
         )
 
     @staticmethod
@@ -151,6 +169,9 @@ class Site:
 
     def close(self) -> None:
         """Close the bus and the databases; a second call does nothing."""
+        feed: Feed | None = vars(self).pop("feed", None)
+        if feed is not None:
+            self.bus.wait(feed.close)
         if "data" in vars(self):
             self.data.close()
         hub, self._hub = self._hub, None
@@ -190,22 +211,38 @@ class Site:
                 next="give tasks to an app in the manifest, then mergepoint reload",
             )
         is_queue = isinstance(engine, HubEngine) and self.document.url == self.document.hub
-        if isinstance(engine, HubEngine) and is_queue:
+        return HubLedger(await self._hub_call(engine), is_queue=is_queue)
+
+    async def _hub_call(self, engine: Engine) -> Callable[[str, Mapping[str, Any]], Awaitable[Any]]:
+        """Return how the hub is asked: over the engine where that is the hub, else beside it."""
+        from mergepoint.bus.adapters.hub import HubEngine
+
+        hub = self._hub
+        if isinstance(engine, HubEngine) and self.document.url == self.document.hub:
             hub = engine
-        else:
-            hub = HubEngine(
+        elif hub is None:
+            hub = self._hub = HubEngine(
                 hub_url(self.document),
                 self.document.limits,
                 self.clock,
                 address=self.document.address,
             )
             await hub.open(lambda _state, _reason: None)
-            self._hub = hub
+        link = hub.link
 
         async def ask(op: str, fields: Mapping[str, Any]) -> Any:
-            return (await hub.link.call({"op": op, **fields})).value
+            return (await link.call({"op": op, **fields})).value
 
-        return HubLedger(ask, is_queue=is_queue)
+        return ask
+
+    def _followed(self) -> Sequence[Database]:
+        return self._databases
+
+    async def _positions(self) -> Positions:
+        """Return where handlers of the feed keep how far they have come: in the hub's file."""
+        from mergepoint.feed.positions import HubPositions
+
+        return HubPositions(await self._hub_call(await self.engine()))
 
 
 def connect(environment: Mapping[str, str] | None = None) -> Site:

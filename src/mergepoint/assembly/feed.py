@@ -12,17 +12,20 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mergepoint.bus.hub.log import Log, json_lines
-from mergepoint.core.clock import Clock, SystemClock
-from mergepoint.feed.contract import Audit, Database, FeedLimits, Reader
+from mergepoint.core.clock import SystemClock
+from mergepoint.feed.contract import Database, FeedLimits, Reader
+from mergepoint.feed.engines import reader_of
 from mergepoint.feed.errors import FeedError, FeedRefused
 from mergepoint.feed.service import FeedService
 from mergepoint.manifest.site import Site
 
 VARIABLE = "MERGEPOINT_FEED"
 """What the hub is told; holds passwords."""
+APPS_VARIABLE = "MERGEPOINT_DATABASES"
+"""What apps are told; may hold passwords."""
 SOCKET = "feed.sock"
 STOP_S = 3.0
 START_S = 10.0
@@ -43,6 +46,17 @@ def databases_of(site: Site) -> tuple[Database, ...]:
     )
 
 
+def app_databases(site: Site, app: str) -> dict[str, str]:
+    """Return what an app is told of databases; nothing when it is told of none."""
+    own_user = site.apps[app].user is None if app in site.apps else False
+    told = [
+        {"name": one.name, "url": one.url.value, "ignore": list(one.ignore)}
+        for one in site.databases
+        if (app in one.apps if one.apps else own_user)
+    ]
+    return {APPS_VARIABLE: json.dumps(told)} if told else {}
+
+
 def feed_document(site: Site) -> Json:
     """Return what the hub is told of the feed."""
     return {
@@ -58,63 +72,6 @@ def feed_document(site: Site) -> Json:
             for one in databases_of(site)
         ],
     }
-
-
-def reader_of(database: Database, limits: FeedLimits, clock: Clock) -> Reader:
-    """Return the reader of a database; only its own driver is imported. Raises `FeedRefused`."""
-    if database.engine == "sqlite":
-        from mergepoint.feed.adapters.sqlite import Reader as SqliteReader
-
-        return SqliteReader(database, limits)
-    try:
-        from mergepoint.feed.adapters.postgres import Reader as PostgresReader
-    except ImportError:
-        raise _without_psycopg(database) from None
-    return PostgresReader(database, limits, clock)
-
-
-class Tools(Protocol):
-    """What makes, looks at and removes the triggers of one kind of database."""
-
-    def plan(self, database: Database, limits: FeedLimits) -> list[str]:
-        """Return the statements that `install` would run."""
-        ...
-
-    def install(self, database: Database, limits: FeedLimits) -> list[str]:
-        """Make what is missing or stale; return the statements."""
-        ...
-
-    def plan_removal(self, database: Database) -> list[str]:
-        """Return the statements that `remove` would run."""
-        ...
-
-    def remove(self, database: Database) -> list[str]:
-        """Remove everything of the feed; return the statements."""
-        ...
-
-    def look(self, database: Database) -> Audit:
-        """Return which tables are logged, and which are not."""
-        ...
-
-
-def tools_of(database: Database) -> Tools:
-    """Return what installs in such a database. Raises `FeedRefused` without its driver."""
-    if database.engine == "sqlite":
-        from mergepoint.feed.adapters import sqlite_install
-
-        return sqlite_install
-    try:
-        from mergepoint.feed.adapters import postgres_install
-    except ImportError:
-        raise _without_psycopg(database) from None
-    return postgres_install
-
-
-def _without_psycopg(database: Database) -> FeedRefused:
-    return FeedRefused(
-        f"database {database.name} needs psycopg, which is not installed",
-        next="pip install 'mergepoint[postgres]'",
-    )
 
 
 class FeedThread:

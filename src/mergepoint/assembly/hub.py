@@ -11,7 +11,9 @@ import sys
 
 from mergepoint.assembly.feed import VARIABLE as FEED_VARIABLE
 from mergepoint.assembly.feed import feed_from
+from mergepoint.assembly.positions import PositionsExtension
 from mergepoint.bus.hub.__main__ import settings_from
+from mergepoint.bus.hub.extension import Extension
 from mergepoint.bus.hub.serving import serve
 from mergepoint.bus.hub.settings import HubRefused
 from mergepoint.feed.errors import FeedError
@@ -21,7 +23,7 @@ from mergepoint.tasks.ledger.extension import LedgerExtension
 QUEUE_VARIABLE = "MERGEPOINT_HUB_IS_QUEUE"
 """`1` where the hub also carries the messages; else another engine does."""
 READY_VARIABLE = "MERGEPOINT_READY_FD"
-LEDGER = "ledger"
+LEDGER, FEED = "ledger", "feed"
 
 
 def main() -> int:
@@ -33,7 +35,10 @@ def main() -> int:
         report(Failure(error.message, "MERGEPOINT_HUB", error.next))
         return EXIT_CONFIG
     is_queue = os.environ.get(QUEUE_VARIABLE) == "1"
-    extensions = {LEDGER: LedgerExtension(settings.site, is_queue=is_queue)}
+    extensions: dict[str, Extension] = {
+        LEDGER: LedgerExtension(settings.site, is_queue=is_queue),
+        FEED: PositionsExtension(),
+    }
     try:
         feed = feed_from(os.environ.pop(FEED_VARIABLE, ""))
         if feed is not None:

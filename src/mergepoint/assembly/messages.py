@@ -19,7 +19,7 @@ import mergepoint
 from mergepoint.assembly import deliveries
 from mergepoint.assembly.digests import digest, tree_digest
 from mergepoint.assembly.feed import VARIABLE as FEED_VARIABLE
-from mergepoint.assembly.feed import feed_document
+from mergepoint.assembly.feed import app_databases, feed_document
 from mergepoint.host import boot
 from mergepoint.manifest.messages import Bus
 from mergepoint.manifest.site import App, Site
@@ -54,7 +54,7 @@ class Messages:
     def environment(self, app: str, instance: str) -> dict[str, str]:
         """Return what a worker of `app` is told; `instance` is its address."""
         document = bus_document(self.site, self.bus, instance, self.signing)
-        told = {"MERGEPOINT_BUS": json.dumps(document)}
+        told = {"MERGEPOINT_BUS": json.dumps(document), **app_databases(self.site, app)}
         if self.bus.http:
             told["MERGEPOINT_BUS_HTTP"] = f"unix:{deliveries.http_socket(self.site, app)}"
             told["MERGEPOINT_BUS_TOKEN"] = self.tokens.of(app)

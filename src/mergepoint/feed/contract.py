@@ -94,6 +94,8 @@ class Op(StrEnum):
     DELETE = "delete"
     TABLE = "table"
     """Many rows at once, or the table itself: its keys are not told."""
+    GAP = "gap"
+    """Told to handlers alone: changes are missing here, anything may be different."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Followed:
     tables: tuple[str, ...] = ()
     """Whose changes are logged; empty: of all tables."""
     ignore: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
+    """Who is told its address; empty: every app that runs as the site's own user."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns by table whose values make tags of their own, beside the primary key."""
     origin: Origin = field(default_factory=lambda: Origin("", 0))

@@ -28,6 +28,7 @@ def resolve_databases(
             url=outbox_url(table.url, directory, variables),
             tables=tuple(table.tables),
             ignore=tuple(table.ignore),
+            apps=tuple(table.apps),
             keys={name: tuple(columns) for name, columns in table.keys.items()},
             origin=origin_at(position),
         )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.doorway import Parts
 from mergepoint.data.config import Database, of_urls
+from mergepoint.feed.positions import MemoryPositions, Positions
 from mergepoint.testing.faults import Faults
 from mergepoint.testing.virtual_time import VirtualTime
 
@@ -81,6 +82,7 @@ class Testing(Site):
             development=development,
         )
         self._beside = beside
+        self._kept: MemoryPositions = beside._kept if beside else MemoryPositions(self.time)
         if beside:
             # One broker lives on one loop, so processes of a test share the loop and its thread.
             self.bus.share_loop(beside.bus)
@@ -143,6 +145,12 @@ class Testing(Site):
         if not self._databases:
             self._databases = self._beside.data.databases if self._beside else self._own_database()
         return super().data
+
+    def _followed(self) -> Sequence[Database]:
+        return self.data.databases
+
+    async def _positions(self) -> Positions:
+        return self._kept
 
     def _own_database(self) -> tuple[Database, ...]:
         self._directory = tempfile.TemporaryDirectory(prefix="mergepoint-test-")

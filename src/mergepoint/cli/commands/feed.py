@@ -36,7 +36,7 @@ def install(database: str | None, sql: bool) -> None:
 
     Run it after each migration: what is there already stays as it is.
     """
-    from mergepoint.assembly.feed import tools_of
+    from mergepoint.feed.engines import tools_of
     from mergepoint.feed.contract import FeedLimits
 
     limits = FeedLimits()
@@ -53,7 +53,7 @@ def install(database: str | None, sql: bool) -> None:
 @common_options
 def remove(database: str | None, sql: bool) -> None:
     """Remove the log and its triggers from DATABASE (all of them without one)."""
-    from mergepoint.assembly.feed import tools_of
+    from mergepoint.feed.engines import tools_of
 
     _statements(
         database, sql, "removed",
@@ -91,7 +91,7 @@ def _statements(name: str | None, sql: bool, word: str, plan: Work, do: Work) ->
 @common_options
 def audit(database: str | None) -> None:
     """Name every table whose changes are not all logged, and what to do. Exits with 1 if any."""
-    from mergepoint.assembly.feed import tools_of
+    from mergepoint.feed.engines import tools_of
     from mergepoint.cli.feed_reach import audit_json, chosen, site_with_databases
     from mergepoint.cli.invocation import invocation
     from mergepoint.cli.output import document, say, show_table
@@ -166,7 +166,7 @@ def tail(database: str | None, count: int | None) -> None:
 async def _follow(database: Database, count: int | None) -> None:
     import asyncio
 
-    from mergepoint.assembly.feed import reader_of
+    from mergepoint.feed.engines import reader_of
     from mergepoint.cli.output import say
     from mergepoint.core.clock import SystemClock
     from mergepoint.feed.contract import FeedLimits

@@ -103,9 +103,7 @@ class Reader:
             here = await self.read(None)
             return Batch(here.position, gap=since is not None)
         start, until, after = place
-        rows = await self._rows(
-            self._working, start, until=until, after=after, limit=limit + 1
-        )
+        rows = await self._rows(self._working, start, until=until, after=after, limit=limit + 1)
         here_at = await self._position(self._working, rows[0])
         if since.epoch != here_at.epoch or not rows[0][5]:
             return Batch(here_at, gap=True)

@@ -52,6 +52,9 @@ class Reader:
     async def page(self, since: Position | None, limit: int) -> Batch:
         """Return at most `limit` of the oldest changes after `since`; see the contract."""
         try:
+            if limit <= INLINE_ROWS_MAX:
+                with contextlib.suppress(_WouldWait):
+                    return self._read(self._opened(), since, limit, wait=False, page=True)
             return await self._aside(since, limit, page=True)
         except sqlite3.Error as error:
             self._forget()
@@ -133,7 +136,7 @@ class Reader:
             (after, limit + 1),
         ).fetchall()
         if len(rows) > limit:
-            if not wait:
+            if not page and not wait:
                 raise _WouldWait
             if not page:
                 return Batch(here, gap=True)

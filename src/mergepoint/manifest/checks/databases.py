@@ -14,6 +14,7 @@ from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.shown import KeyPath
 from mergepoint.manifest.site import Mode, Site
 from mergepoint.manifest.validate import Draft, Report
+from mergepoint.manifest.words import nearest
 
 
 def check_databases(site: Site, draft: Draft, report: Report, machine: Machine) -> None:
@@ -27,6 +28,10 @@ def check_databases(site: Site, draft: Draft, report: Report, machine: Machine) 
                        fix="give each a name of its own")  # fmt: skip
         seen.setdefault(one.name, position)
         _url(one, (*path, "url"), site.mode, report, machine)
+        for place, app in enumerate(one.apps):
+            if app not in site.apps:
+                fix = nearest(app, list(site.apps)) or f"apps: {', '.join(site.apps) or 'none'}"
+                report.add((*path, "apps", place), "is no app of this site", value=app, fix=fix)
         for table in sorted(one.keys.keys() & set(one.ignore)):
             fix = "remove it from ignore, or its keys"
             report.add((*path, "keys"), f"{table} is ignored", fix=fix)

@@ -63,6 +63,11 @@ class DatabaseTable(Table):
         "SCHEMA.TABLE. Empty: all tables.",
         [],
     )
+    apps: Names = key(
+        "Apps that are told its address, as MERGEPOINT_DATABASES. Empty: every app that runs as "
+        "the site's own user.",
+        [],
+    )
     ignore: Names = key("Tables whose changes alter no page.", IGNORED)
     keys: Annotated[dict[Name, Columns], Field(max_length=TABLES_MAX)] = key(
         "Columns by table whose values make tags of their own, beside the primary key: "
