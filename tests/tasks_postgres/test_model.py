@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mergepoint.bus.errors import BusRefused
-from mergepoint.tasks.contract import Ending, Progress, Start
+from mergepoint.tasks.contract import Ending, Finish, Progress, Start, message_id
 from mergepoint.tasks.errors import TaskError
 from mergepoint.tasks.settling import releasable
 from mergepoint.tasks.spec import Options, Rate, Spec, Unique
@@ -99,35 +99,51 @@ class Twins:
         await self.ask(f"add {specs}", lambda desk: desk.add(*specs))
 
     async def take(self) -> None:
-        """Start one message, perhaps a second time in other hands."""
+        """Start some messages together, perhaps such as are in other hands already."""
         waiting = sorted((each.id, each.generation) for each in self.known.queue)
-        if not waiting:
+        chosen = self.chance.sample(waiting, min(len(waiting), self.chance.choice([1, 1, 4])))
+        if not chosen:
             return
-        task, generation = self.chance.choice(waiting)
-        token, again = self.token(), self.chance.random() < 0.2
-        message = f"{task}.{generation}" if generation else task
+        again = self.chance.random() < 0.2
+        starts = [
+            Start(message_id=message_id(*each), token=self.token(), worker="w") for each in chosen
+        ]
 
         async def act(desk: Desk) -> Any:
             if not again:
-                desk.queue = [r for r in desk.queue if (r.id, r.generation) != (task, generation)]
-            answers = await desk.ledger.start([Start(message_id=message, token=token, worker="w")])
+                desk.queue = [r for r in desk.queue if (r.id, r.generation) not in chosen]
+            answers = await desk.ledger.start(starts)
             await desk.carry(())
             return [(a.reason, a.inputs, a.record and replace(a.record, place=0)) for a in answers]
 
-        await self.ask(f"start {message} as {token}", act)
+        await self.ask(f"start {starts}", act)
 
     async def end(self) -> None:
+        """End some runs together, perhaps one of them with a token that is not its own."""
         running = await self.known.ledger.records(states=[TaskState.RUNNING], limit=1000)
-        if not running:
+        chosen = self.chance.sample(running, min(len(running), self.chance.choice([1, 1, 3])))
+        if not chosen:
             return
-        record = self.chance.choice(running)
-        ending, token = self.chance.choice(ENDINGS), self.chance.choice([record.token] * 9 + ["0"])
-        await self.ask(
-            f"end {record.id} {ending} as {token}",
-            lambda desk: desk.end(
-                record.id, ending, token, result=b"r", result_type="t", error="why", delay_s=7.0
-            ),
-        )
+        together = self.chance.choice([None, Ending.COMPLETED])
+        finishes = [
+            Finish(
+                id=record.id,
+                token=self.chance.choice([record.token] * 9 + ["0"]),
+                ending=together or self.chance.choice(ENDINGS),
+                result=b"r",
+                result_type="t",
+                error="why",
+                delay_s=7.0,
+            )
+            for record in chosen
+        ]
+
+        async def act(desk: Desk) -> Any:
+            made = await desk.ledger.finish(finishes)
+            await desk.carry(made.releases)
+            return made.settled
+
+        await self.ask(f"end {finishes}", act)
 
     async def wait(self) -> None:
         seconds = self.chance.choice([1.0, 10.0, 70.0, 200.0])

@@ -73,11 +73,28 @@ class PostgresLedger:
 
     async def start(self, starts: Sequence[c.Start]) -> list[c.Started]:
         """Decide for every message taken whether it runs."""
-        return await self._booked(lambda book: running.start(book, starts)) if starts else []
+        if not starts:
+            return []
+        begun = await running.start_plain(self._database, starts, self._now())
+        if len(begun) == len(starts):
+            return [c.Started(record=begun[each.message_id]) for each in starts]
+        rest = [each for each in starts if each.message_id not in begun]
+        decided = iter(await self._booked(lambda book: running.start(book, rest)))
+        return [
+            c.Started(record=begun[each.message_id]) if each.message_id in begun else next(decided)
+            for each in starts
+        ]
 
     async def finish(self, finishes: Sequence[c.Finish]) -> c.Finished:
         """Settle runs."""
-        return await self._booked(lambda book: running.finish(book, finishes))
+        done = await running.finish_plain(self._database, finishes, self._now())
+        rest = [each for each in finishes if (each.id, each.token) not in done]
+        if not rest:
+            return c.Finished(settled=tuple(done[each.id, each.token] for each in finishes))
+        decided = iter((await self._booked(lambda book: running.finish(book, rest))).settled)
+        return c.Finished(
+            settled=tuple(done.get((each.id, each.token)) or next(decided) for each in finishes)
+        )
 
     async def touch(self, tokens: Mapping[str, str]) -> c.Touched:
         """Note that these tasks are alive here."""

@@ -6,12 +6,13 @@
 CREATE FUNCTION mergepoint.task_line(p_queue text, p_key text) RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext(p_queue || chr(31) || p_key) $$;
 
-CREATE FUNCTION mergepoint.lock_task_lines(p_lines integer[]) RETURNS void LANGUAGE sql
+CREATE FUNCTION mergepoint.lock_task_lines(p_lines integer[]) RETURNS void LANGUAGE plpgsql
 AS $$
-    SELECT pg_advisory_xact_lock(1836016708, n) FROM (
+BEGIN
+    PERFORM pg_advisory_xact_lock(1836016708, n) FROM (
         SELECT DISTINCT n FROM unnest(p_lines) AS l(n) ORDER BY n
-    ) AS lines
-$$;
+    ) AS lines;
+END $$;
 
 -- Whether a task still keeps others of its unique key out (`tasks.settling.holds_unique`).
 CREATE FUNCTION mergepoint.holds_unique(
@@ -44,8 +45,9 @@ END $$;
 -- Put the messages of tasks into their queues. No id of `generation` was ever put, so nothing is
 -- looked up among the known ids. `p_delay_s`: how long nobody may take them.
 CREATE FUNCTION mergepoint.release_tasks(p_ids text[], p_source text, p_delay_s float8)
-RETURNS void LANGUAGE sql
+RETURNS void LANGUAGE plpgsql
 AS $$
+BEGIN
     INSERT INTO mergepoint.message (
         queue, id, priority, state, attempts_max, not_before, at, attributes, data
     )
@@ -63,8 +65,8 @@ AS $$
         SELECT CASE WHEN t.generation > 0 THEN t.id || '.' || t.generation ELSE t.id END
     ) AS m(id)
     CROSS JOIN (SELECT mergepoint.unix_now()) AS n(now)
-    ORDER BY given.nth
-$$;
+    ORDER BY given.nth;
+END $$;
 
 -- Record one task whose locks are held; returns the id that stands for it, whether that is
 -- another or an older one, and the queue it goes into now ('' for none).
@@ -158,21 +160,24 @@ BEGIN
     END IF;
 END $$;
 
--- Record tasks and put the messages of those that may start: all or none.
+-- Record tasks and put the messages of those that may start: all or none. `p_lined`: some have
+-- keys, of lines or of uniqueness.
 CREATE FUNCTION mergepoint.record_tasks(
-    p_specs jsonb[], p_payloads bytea[], p_source text, p_now float8
+    p_specs jsonb[], p_payloads bytea[], p_lined boolean, p_source text, p_now float8
 ) RETURNS TABLE (id text, duplicate boolean, queue text) LANGUAGE plpgsql
 AS $$
 DECLARE
     v_ready text[] := '{}';
 BEGIN
-    PERFORM mergepoint.lock_task_lines(array_agg(lines.n)) FROM (
-        SELECT mergepoint.task_line(coalesce(s ->> 'queue', 'default'), s ->> 'key')
-        FROM unnest(p_specs) AS g(s) WHERE s ->> 'key' <> ''
-        UNION ALL
-        SELECT mergepoint.task_line(chr(30), s ->> 'unique_key')
-        FROM unnest(p_specs) AS g(s) WHERE s ->> 'unique_key' <> ''
-    ) AS lines(n) HAVING count(*) > 0;
+    IF p_lined THEN
+        PERFORM mergepoint.lock_task_lines(array_agg(lines.n)) FROM (
+            SELECT mergepoint.task_line(coalesce(s ->> 'queue', 'default'), s ->> 'key')
+            FROM unnest(p_specs) AS g(s) WHERE s ->> 'key' <> ''
+            UNION ALL
+            SELECT mergepoint.task_line(chr(30), s ->> 'unique_key')
+            FROM unnest(p_specs) AS g(s) WHERE s ->> 'unique_key' <> ''
+        ) AS lines(n) HAVING count(*) > 0;
+    END IF;
     FOR v_nth IN 1..cardinality(p_specs) LOOP
         SELECT r.* INTO id, duplicate, queue
         FROM mergepoint.record_task(p_specs[v_nth], p_payloads[v_nth], p_now) AS r;
@@ -197,9 +202,45 @@ DECLARE
 BEGIN
     SELECT r.id INTO v_id FROM mergepoint.record_tasks(
         ARRAY[v_spec - 'payload'], ARRAY[decode(coalesce(v_spec ->> 'payload', ''), 'base64')],
+        v_spec ? 'key' OR v_spec ? 'unique_key',
         p_attributes::json ->> 'source', mergepoint.unix_now()
     ) AS r;
     RETURN v_id;
+END $$;
+
+-- Start tasks whose start is plain: queued, with their present message, without rate, expiry or
+-- tasks to wait for. Returns them; whoever is not among them is decided on by `tasks.settling`.
+CREATE FUNCTION mergepoint.start_plain(
+    p_ids text[], p_messages text[], p_tokens text[], p_worker text, p_now float8
+) RETURNS SETOF mergepoint.task LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY UPDATE mergepoint.task t
+    SET state = 'running', attempt = t.attempt + 1, token = g.token, worker = p_worker,
+        changed_at = p_now, started_at = p_now, touched_at = p_now, progress = '{}'
+    FROM unnest(p_ids, p_messages, p_tokens) AS g(id, message, token)
+    WHERE t.id = g.id AND t.state = 'queued' AND NOT t.cancelling AND t.permit_at = 0
+        AND g.message = CASE WHEN t.generation > 0
+            THEN t.id || '.' || t.generation ELSE t.id END
+        AND NOT t.spec ? 'expires_at' AND NOT t.spec ? 'after'
+        AND t.spec #> '{options,rate}' IS NULL
+    RETURNING t.*;
+END $$;
+
+-- Complete runs that nothing follows and no key holds: returns them, as `start_plain` does.
+CREATE FUNCTION mergepoint.finish_plain(
+    p_ids text[], p_tokens text[], p_results bytea[], p_types text[], p_now float8
+) RETURNS SETOF text LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY UPDATE mergepoint.task t
+    SET state = 'completed', token = '', cancelling = false, error = '', changed_at = p_now,
+        keep_until = p_now + coalesce((t.spec #>> '{options,keep_result_s}')::float8, 86400),
+        result = g.result, result_type = g.kind
+    FROM unnest(p_ids, p_tokens, p_results, p_types) AS g(id, token, result, kind)
+    WHERE t.id = g.id AND t.state = 'running' AND t.token = g.token AND t.key = ''
+        AND t.unique_key = '' AND NOT t.followed
+    RETURNING t.id;
 END $$;
 
 -- Complete a run in a transaction of its app; false when the run is somebody else's by now. What

@@ -62,7 +62,15 @@ SAVE = (
 RELEASE = "SELECT mergepoint.release_tasks(%s::text[], %s, %s)"
 ENQUEUE = (
     "SELECT id, duplicate, queue FROM mergepoint.record_tasks("
-    "%s::text[]::jsonb[], %s::bytea[], %s, coalesce(%s::float8, mergepoint.unix_now()))"
+    "%s::text[]::jsonb[], %s::bytea[], %s, %s, coalesce(%s::float8, mergepoint.unix_now()))"
+)
+START_PLAIN = (
+    f"SELECT {COLUMNS} FROM mergepoint.start_plain(%s::text[], %s::text[], %s::text[], %s,"  # noqa: S608
+    " coalesce(%s::float8, mergepoint.unix_now()))"
+)
+FINISH_PLAIN = (
+    "SELECT * FROM mergepoint.finish_plain(%s::text[], %s::text[], %s::bytea[], %s::text[],"
+    " coalesce(%s::float8, mergepoint.unix_now()))"
 )
 
 
@@ -94,7 +102,8 @@ def spec_text(spec: Spec) -> str:
 def enqueued(specs: Sequence[Spec], source: str, now: float | None) -> tuple[Any, ...]:
     """Return what `ENQUEUE` takes; without `now` it is the server's time."""
     texts = [spec_text(spec) for spec in specs]
-    return texts, [spec.payload for spec in specs], source, now
+    lined = any(spec.key or spec.unique_key for spec in specs)
+    return texts, [spec.payload for spec in specs], lined, source, now
 
 
 def progress_text(progress: Progress) -> str:

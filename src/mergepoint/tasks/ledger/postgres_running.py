@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mergepoint.tasks.contract import Finish, Finished, Settled, Start, Started, TaskRecord
+from mergepoint.tasks.contract import (
+    Ending,
+    Finish,
+    Finished,
+    Settled,
+    Start,
+    Started,
+    TaskRecord,
+)
 from mergepoint.tasks.ledger import postgres_rows as rows
-from mergepoint.tasks.ledger.postgres_work import Book
+from mergepoint.tasks.ledger.postgres_work import Book, Database
 from mergepoint.tasks.rates import take_token
 from mergepoint.tasks.settling import begin, settle, slow_down
 from mergepoint.tasks.states import TaskState
 
+_FINISHED = ("id", "token", "result", "result_type")
 LOCKED_PAUSE_S = 1.0
 """When a message is looked at again whose task was just being ended by somebody else."""
 TOUCH = """
@@ -44,6 +53,39 @@ _INPUTS = (
     " JOIN mergepoint.task t ON t.id = l.before WHERE l.task = ANY (%s::text[])"
     " ORDER BY l.task, l.position"
 )
+
+
+async def start_plain(
+    database: Database, starts: Sequence[Start], now: float | None
+) -> dict[str, TaskRecord]:
+    """Start what begins without a decision, in one statement; return it by its message.
+
+    Most tasks are of that kind. Sorted: two that start the same never wait for each other in turn.
+    """
+    ordered = sorted({each.message_id: each for each in starts}.values(), key=_task_of)
+    if not ordered or len(ordered) < len(starts) or len({each.worker for each in ordered}) > 1:
+        return {}
+    ids, messages = [_task_of(each) for each in ordered], [each.message_id for each in ordered]
+    tokens, worker = [each.token for each in ordered], ordered[0].worker
+    found = await database.call(rows.START_PLAIN, (ids, messages, tokens, worker, now))
+    records = [rows.record_of(row)[0] for row in found]
+    return {record.message_id: record for record in records}
+
+
+async def finish_plain(
+    database: Database, finishes: Sequence[Finish], now: float | None
+) -> dict[tuple[str, str], Settled]:
+    """Complete what nothing follows, in one statement; return it by id and token."""
+    plain = [each for each in finishes if each.ending is Ending.COMPLETED and each.token]
+    plain = sorted({(each.id, each.token): each for each in plain}.values(), key=lambda f: f.id)
+    if not plain or len(plain) < len(finishes):
+        return {}
+    arrays = [[getattr(each, name) for each in plain] for name in _FINISHED]
+    found = {row[0] for row in await database.call(rows.FINISH_PLAIN, (*arrays, now))}
+    settled = [each for each in plain if each.id in found]
+    return {
+        (each.id, each.token): Settled(id=each.id, state=TaskState.COMPLETED) for each in settled
+    }
 
 
 async def start(book: Book, starts: Sequence[Start]) -> list[Started]:
