@@ -127,8 +127,11 @@ def test_a_server_that_was_restarted_is_found_again(server, make_data, kind: str
     assert ids(data) == ["b"]
 
 
-def test_a_database_that_takes_no_writes_says_so(make_data, kind: str, tmp_path: Path) -> None:
-    data = make_data()
+def test_a_database_that_takes_no_writes_says_so(
+    make_data, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    own = {} if kind == "sqlite" else {"url": request.getfixturevalue("server").create("reading")}
+    data = make_data(**own)
     make_orders(data)
     data.close()
     if kind == "sqlite":

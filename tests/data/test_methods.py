@@ -259,7 +259,9 @@ def test_tables_behind_a_function_of_the_app_are_unknown(server, tmp_path: Path)
         )
         session.execute(text("CREATE VIEW v AS SELECT n() AS n"))
     (tmp_path / "q.sql").write_text(
-        "-- name: a() -> scalar\nSELECT n();\n-- name: b() -> scalar\nSELECT n FROM v;\n-- name: c() -> scalar\nSELECT count(*) FROM t;\n"
+        "-- name: a() -> scalar\nSELECT n();\n"
+        "-- name: b() -> scalar\nSELECT n FROM v;\n"
+        "-- name: c() -> scalar\nSELECT count(*) FROM t;\n"
     )
     methods = data.methods(tmp_path)
 
@@ -274,8 +276,8 @@ def test_the_stub_is_python_that_says_the_types(place: Path) -> None:
     ast.parse(text)
 
     assert (
-        "def open_tickets(self, status: str = 'open', limit: int = 20, *, session: Any = None) -> list[Any]:"
-        in text
+        "def open_tickets(self, status: str = 'open', limit: int = 20, *, "
+        "session: Any = None) -> list[Any]:" in text
     )
     assert "async def amaybe(self, id: int, *, session: Any = None) -> shop.Line | None:" in text
     assert "def aevery(self, *, session: Any = None) -> AsyncIterator[shop.Line]:" in text

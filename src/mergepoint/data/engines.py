@@ -181,7 +181,10 @@ def _prepare_sqlite(raw: Any, busy_ms: int) -> None:  # Any: sqlite3's connectio
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    mode = connection.get_execution_options().get(MODE, WRITE)
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    mode = options.get(MODE, WRITE)
     told = connection.info.get(MODE) in (READ, REPEATABLE)
     reads = mode in (READ, REPEATABLE)
     if reads != told:

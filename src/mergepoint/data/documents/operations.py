@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import bindparam, event, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,8 @@ from mergepoint.data.documents.values import checked, dated, decode
 from mergepoint.data.errors import DuplicateKey, QueryRefused
 
 CHUNK = 500
+MADE = "mergepoint_documents_made"
+"""In `Session.info`: tables that this session made."""
 INDEXES = "mergepoint_document_indexes"
 Query = Mapping[str, Any] | None
 
@@ -283,15 +285,12 @@ class Operations:
         return f"CAST(:{name} AS jsonb)" if self.kind == "postgresql" else f":{name}"
 
     def _make(self, session: Session) -> None:
-        if self._is_known:
+        if self._is_there(session):
             return
         for statement in tables.made(self._table, self.kind):
             session.execute(text(statement))
 
-        def known(_: Session) -> None:
-            self._is_known = True
-
-        event.listen(session, "after_commit", known, once=True)
+        session.info.setdefault(MADE, set()).add(self._table)
 
     def _is_there(self, session: Session, table: str = "") -> bool:
         name = table or self._table
@@ -302,7 +301,11 @@ class Operations:
             if self.kind == "sqlite"
             else "SELECT 1 WHERE to_regclass(:name) IS NOT NULL"
         )
-        return session.execute(text(sql), {"name": name}).first() is not None
+        found = session.execute(text(sql), {"name": name}).first() is not None
+        # What this session made may be rolled back yet; another one sees what was committed.
+        if found and name == self._table and name not in session.info.get(MADE, ()):
+            self._is_known = True
+        return found
 
     def _duplicate(self, error: IntegrityError) -> DuplicateKey:
         is_id = f"{self._table}.id" in str(error.orig) or f"{self._table}_id_key" in str(error.orig)

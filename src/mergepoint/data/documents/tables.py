@@ -64,8 +64,10 @@ def index_statements(table: str, index: Index, kind: str) -> list[str]:
         for length in range(1, len(first) + 1):
             lists = list_at(first[:length], kind)
             part = zlib.crc32(".".join(first[:length]).encode())
+            # SQLite uses an index for one branch of OR where its column is compared there.
+            column = lists if kind == "postgresql" else lists.removesuffix(" = 'array')")[1:]
             statements.append(
-                f"CREATE INDEX IF NOT EXISTS {table}_lists_{part:08x} ON {table} ({lists})"
+                f"CREATE INDEX IF NOT EXISTS {table}_lists_{part:08x} ON {table} ({column})"
                 f" WHERE {lists}"
             )
     return statements

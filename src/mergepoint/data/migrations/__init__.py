@@ -1,0 +1,1 @@
+"""Each app's migrations: alembic's, one runner at a time, half-done ones told."""
