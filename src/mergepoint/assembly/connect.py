@@ -328,6 +328,7 @@ def parts_of(document: Document, clock: Clock, codec: Codec) -> Parts:
         clock=clock,
         codec=codec,
         address=document.address,
+        tells=bool(document.site and document.address),
     )
 
 

@@ -18,13 +18,15 @@ from typing import Any
 from mergepoint.assembly.engines import engine_of
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.errors import BusLost, BusRefused
-from mergepoint.bus.gateway.run import Gateway
+from mergepoint.bus.gateway.run import WORKER, Gateway
 from mergepoint.bus.gateway.settings import VARIABLE, Door, GatewaySettings, from_document
+from mergepoint.bus.gateway.tally import Tally
+from mergepoint.bus.telling import answering
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.host.failure import EXIT_CONFIG, Failure, report
 from mergepoint.supervisor.places import socket_dir
 from mergepoint.tasks.outbox.nudging import SOCKET, listening
-from mergepoint.tasks.outbox.relay import Relay, RelaySettings
+from mergepoint.tasks.outbox.relay import Relay, RelaySettings, samples_of
 
 BUS_VARIABLE = "MERGEPOINT_BUS"
 OUTBOXES_VARIABLE = "MERGEPOINT_OUTBOXES"
@@ -77,12 +79,19 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
             os.write(ready_fd, b"READY\n")
             os.close(ready_fd)
 
-    relaying = asyncio.ensure_future(_relay(engine, clock, settings))
+    tally, relay = Tally(), _relay_of(engine, clock)
+    relaying = asyncio.ensure_future(_relay(relay, settings))
+
+    async def say() -> dict[str, Any]:
+        return {"samples": tally.samples() + ([] if relay is None else await samples_of(relay))}
+
+    telling = asyncio.ensure_future(answering(engine, WORKER, clock, say))
     # A gateway that relays no more would look well and hold up every outbox: it begins anew.
     relaying.add_done_callback(lambda _: stop.set())
     try:
-        await Gateway(settings, engine, clock).run(say_ready, stop)
+        await Gateway(settings, engine, clock, tally).run(say_ready, stop)
     finally:
+        telling.cancel()
         relaying.cancel()
         (ended,) = await asyncio.gather(relaying, return_exceptions=True)
         await engine.close()
@@ -90,13 +99,16 @@ async def _serve(settings: GatewaySettings, told: dict[str, Any], ready_fd: int 
         raise ended
 
 
-async def _relay(engine: Engine, clock: Clock, gateway: GatewaySettings) -> None:
-    """Relay what apps have enqueued within their transactions, until cancelled."""
+def _relay_of(engine: Engine, clock: Clock) -> Relay | None:
     databases = json.loads(os.environ.get(OUTBOXES_VARIABLE, "[]"))
-    if databases:
-        crash_at = os.environ.get("MERGEPOINT_CRASH_AT", "")
-        settings = RelaySettings(databases=tuple(databases), crash_at=crash_at)
-        relay = Relay(settings, engine, clock)
+    crash_at = os.environ.get("MERGEPOINT_CRASH_AT", "")
+    settings = RelaySettings(databases=tuple(databases), crash_at=crash_at)
+    return Relay(settings, engine, clock) if databases else None
+
+
+async def _relay(relay: Relay | None, gateway: GatewaySettings) -> None:
+    """Relay what apps have sent within their transactions, until cancelled."""
+    if relay is not None:
         with contextlib.ExitStack() as nudges:
             for door in (Door(path=gateway.hub), *gateway.hub_doors):
                 path = door.path.with_name(SOCKET)

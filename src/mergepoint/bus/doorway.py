@@ -25,10 +25,12 @@ from mergepoint.bus.doorway_queues import Queue
 from mergepoint.bus.doorway_requests import TIMEOUT_S, Answerer, Desk, Served, asking
 from mergepoint.bus.doorway_topics import Listening, Topic, listen
 from mergepoint.bus.errors import BusClosed, BusError
+from mergepoint.bus.exposition import of_counts
 from mergepoint.bus.joining import Join, never
 from mergepoint.bus.keeping import Keeper
 from mergepoint.bus.loop import LoopThread
 from mergepoint.bus.received import Event
+from mergepoint.bus.telling import answering
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 from mergepoint.wire.names import check_address, check_pattern
@@ -56,6 +58,8 @@ class Parts:
     """Around a caller's wait, during which virtual time may pass."""
     join: Join = never
     """Finds the app's open transaction."""
+    tells: bool = False
+    """Whether this process answers when somebody asks for its counts."""
 
 
 class Bus:
@@ -89,6 +93,7 @@ class Bus:
         self._engine: Engine | None = None
         self._keeper: Keeper | None = None
         self._told: Capabilities | None = None
+        self._telling: asyncio.Future[None] | None = None
         self._opening = asyncio.Lock()
         self._state = State.CONNECTING
         self._callbacks: ThreadPoolExecutor | None = None
@@ -231,7 +236,13 @@ class Bus:
                         await engine.close()
                     raise
                 self._engine = engine
+                if self._parts.tells:
+                    telling = answering(engine, self._parts.address, self._parts.clock, self._say)
+                    self._telling = asyncio.ensure_future(telling)
         return self._engine
+
+    async def _say(self) -> dict[str, Any]:
+        return {"samples": of_counts(self.counts(), self._parts.address)}
 
     def _declared(self) -> Capabilities | None:
         """Return what the engine says it can do, without connecting; None when it cannot say."""
@@ -244,8 +255,8 @@ class Bus:
 
     def _forget(self) -> None:
         """Be as new, in the child of a fork: what the parent holds stays the parent's."""
-        self._inherited = (self._engine, self._keeper, self._callbacks)
-        self._engine = self._keeper = self._callbacks = None
+        self._inherited = (self._engine, self._keeper, self._callbacks, self._telling)
+        self._engine = self._keeper = self._callbacks = self._telling = None
         self._opening = asyncio.Lock()
         self._state = State.CONNECTING
         self._desk.forget()
@@ -271,6 +282,8 @@ class Bus:
             self._callbacks.submit(told, reason)
 
     async def _close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         if self._keeper is not None:
             await self._keeper.stop()
         if self._engine is not None:

@@ -16,6 +16,7 @@ from mergepoint.bus.contract import Engine, Lease
 from mergepoint.bus.errors import BusError, BusLost, LeaseLost
 from mergepoint.bus.gateway.post import post
 from mergepoint.bus.gateway.settings import Delivery
+from mergepoint.bus.gateway.tally import Tally
 from mergepoint.bus.gateway.targets import Targets
 from mergepoint.bus.gateway.verdict import Fate, Verdict, judge
 from mergepoint.bus.gateway.who import identity_headers
@@ -39,8 +40,9 @@ class Deliverer:
 
     def __init__(
         self, delivery: Delivery, engine: Engine, targets: Targets, clock: Clock, issuer: str,
-        worker: str,
+        worker: str, tally: Tally | None = None,
     ) -> None:  # fmt: skip
+        self._tally = tally or Tally()
         self._delivery = delivery
         self._engine = engine
         self._targets = targets
@@ -88,6 +90,7 @@ class Deliverer:
     async def _deliver(self, lease: Lease) -> None:
         try:
             verdict = await self._posted(lease)
+            self._tally.delivered(self._delivery.queue, str(verdict.fate))
             await self._settle(lease, verdict)
         except LeaseLost:
             log.warning("%s: message %s came back too late", lease.queue, lease.message.id)

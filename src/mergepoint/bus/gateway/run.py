@@ -16,10 +16,11 @@ from mergepoint.bus.contract import Engine, Put
 from mergepoint.bus.errors import BusError
 from mergepoint.bus.gateway.bindings import bind_all
 from mergepoint.bus.gateway.deliver import LOST_S, Deliverer
-from mergepoint.bus.gateway.desk import PUBLISH, Asked, app_of, order, refusal
+from mergepoint.bus.gateway.desk import PUBLISH, Asked, Refused, app_of, order, refusal
 from mergepoint.bus.gateway.server import Json, Server
 from mergepoint.bus.gateway.settings import GatewaySettings
 from mergepoint.bus.gateway.splice import Splice
+from mergepoint.bus.gateway.tally import Tally
 from mergepoint.bus.gateway.targets import Targets
 from mergepoint.core.clock import Clock
 
@@ -31,7 +32,10 @@ log = logging.getLogger("mergepoint.gateway")
 class Gateway:
     """One gateway; `run` returns when `stop` is set."""
 
-    def __init__(self, settings: GatewaySettings, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, settings: GatewaySettings, engine: Engine, clock: Clock, tally: Tally | None = None
+    ) -> None:
+        self._tally = tally or Tally()
         self._settings = settings
         self._engine = engine
         self._clock = clock
@@ -62,6 +66,15 @@ class Gateway:
 
     async def publish(self, asked: Asked) -> Json:
         """Do what a publisher asked and say under which id; raise `Refused`."""
+        try:
+            answer = await self._publish(asked)
+        except Refused as refused:
+            self._tally.published(refused.code)
+            raise
+        self._tally.published("ok")
+        return answer
+
+    async def _publish(self, asked: Asked) -> Json:
         app = app_of(asked.headers, self._settings.token_key)
         now_s = self._clock.unix_s()
         now = datetime.fromtimestamp(now_s, UTC).isoformat().replace("+00:00", "Z")
@@ -84,7 +97,9 @@ class Gateway:
         settings = self._settings
         await self._bind()
         deliverers = [
-            Deliverer(one, self._engine, self._targets, self._clock, settings.issuer, WORKER)
+            Deliverer(
+                one, self._engine, self._targets, self._clock, settings.issuer, WORKER, self._tally
+            )
             for one in settings.deliveries
         ]
         await asyncio.gather(*(deliverer.run() for deliverer in deliverers))

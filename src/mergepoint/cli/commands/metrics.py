@@ -1,7 +1,7 @@
 """`mergepoint metrics`: print metrics in Prometheus' text format.
 
-Place:  cli.main -> [cli.commands.metrics] -> supervisor.client
-Rule:   the text goes to stdout as the edge wrote it.
+Place:  cli.main -> [cli.commands.metrics] -> supervisor.client, assembly.figures
+Rule:   the edge's text goes to stdout as the edge wrote it; what the bus tells stands behind it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from mergepoint.cli.invocation import common_options, json_option
 @json_option
 @common_options
 def command() -> None:
-    """Print metrics in Prometheus' text format.
+    """Print metrics in Prometheus' text format: of the edge, and of the bus and tasks if there are.
 
-    The same text is served at /metrics on a listener with `admin = true`.
+    The edge's are also served at /metrics on a listener with `admin = true`; those of the bus and
+    of tasks are gathered by this command, from every process that has the bus open.
     """
     import sys
 
@@ -26,8 +27,26 @@ def command() -> None:
     from mergepoint.cli.output import document
     from mergepoint.cli.site import running
 
-    text = str(ask(running(invocation()).run_dir, "metrics").get("text", ""))
+    site = running(invocation())
+    text = str(ask(site.run_dir, "metrics").get("text", ""))
+    if text and not text.endswith("\n"):
+        text += "\n"
+    if site.site is not None and site.site.bus is not None:
+        text += _of_bus()
     if invocation().as_json:
         document({"text": text})
     else:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(text)
+
+
+def _of_bus() -> str:
+    from mergepoint.assembly.figures import samples
+    from mergepoint.bus.exposition import text
+    from mergepoint.cli.bus_reach import BusAway, with_bus
+    from mergepoint.cli.output import say
+
+    try:
+        return text(with_bus(samples))
+    except BusAway as away:
+        say(f"{away.message}; so these are the metrics of the edge alone")
+        return ""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mergepoint.bus.contract import Engine
+from mergepoint.bus.exposition import Sample
 from mergepoint.core.clock import Clock
 from mergepoint.tasks.outbox.contract import OutboxRefused
 from mergepoint.tasks.outbox.crash import crash_points
@@ -150,6 +151,22 @@ class Relay:
         self._passing("relay.after_delete")
         self.relayed[store.name] += len(outcome.done)
         return outcome.held
+
+
+async def samples_of(relay: Relay) -> list[Sample]:
+    """Return how the outboxes stand that are relayed here, for metrics."""
+    made: list[Sample] = [
+        ("mergepoint_outbox_relayed_total", {"database": name}, count)
+        for name, count in relay.relayed.items()
+    ]
+    for name, lag in (await relay.lags()).items():
+        database = {"database": name}
+        made += [
+            ("mergepoint_outbox_rows", {**database, "state": "waiting"}, lag.waiting),
+            ("mergepoint_outbox_rows", {**database, "state": "parked"}, lag.parked),
+            ("mergepoint_outbox_oldest_seconds", database, round(lag.oldest_s, 3)),
+        ]
+    return made
 
 
 async def run_relay(settings: RelaySettings, engine: Engine, clock: Clock) -> None:
