@@ -16,6 +16,7 @@ from mergepoint.core.errors import ManifestRefused
 from mergepoint.manifest.checks.bus import ABLE, ENGINES, LACKS
 from mergepoint.manifest.load import inspect
 from mergepoint.manifest.messages import TaskWorkers
+from mergepoint.manifest.resolve_app import TASK_THREADS_AUTO_MAX
 from mergepoint.manifest.resolve_bus import app_of_task
 from mergepoint.manifest.settings import list_settings
 from mergepoint.manifest.site import Site
@@ -57,6 +58,12 @@ def test_tasks_switch_the_bus_on_and_have_their_own_numbers(load: Load) -> None:
 
     assert site.bus is not None
     assert site.apps["wiki"].tasks == TaskWorkers("jobs", 2, 4, ("mail",))
+
+
+def test_threads_of_tasks_may_be_left_to_what_is_measured(load: Load) -> None:
+    workers = load(APP + 'tasks = "jobs"\ntask_threads = "auto"\n').apps["wiki"].tasks
+
+    assert workers == TaskWorkers("jobs", 1, TASK_THREADS_AUTO_MAX, (), threads_auto=True)
 
 
 def test_a_schedule_names_a_task_of_an_app(load: Load) -> None:

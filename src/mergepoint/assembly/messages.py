@@ -227,6 +227,7 @@ def task_document(site: Site, app: App) -> Json:
         "module": tasks.module,
         "directory": str(app.directory),
         "threads": tasks.threads,
+        "threads_auto": tasks.threads_auto,
         "queues": list(tasks.queues),
         "drain_s": app.timeouts.drain_s,
         "schedules": [

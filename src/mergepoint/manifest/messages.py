@@ -84,6 +84,8 @@ class TaskWorkers:
     threads: int = 4
     queues: tuple[str, ...] = ()
     """Which queues they work on; empty: those of the tasks the module declares."""
+    threads_auto: bool = False
+    """Whether `threads` is the most, and a worker finds out how many it needs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,10 @@ class Ground:
     """What WEB_CONCURRENCY says, if anything."""
 
 
+TASK_THREADS_AUTO_MAX = 64
+"""What `task_threads = "auto"` never goes beyond."""
+
+
 def resolve_app(name: str, table: AppTable, ground: Ground, origin: Origin) -> App | None:
     """Return the app as it will run, or None when its kind is not clear."""
     kinds = [Kind(kind) for kind in KINDS if getattr(table, kind) is not None]
@@ -110,8 +114,10 @@ def resolve_app(name: str, table: AppTable, ground: Ground, origin: Origin) -> A
 def _tasks(kind: Kind, table: AppTable) -> TaskWorkers | None:
     if table.tasks is None or not kind.is_python:
         return None
+    auto = table.task_threads == "auto"
+    threads = TASK_THREADS_AUTO_MAX if table.task_threads == "auto" else table.task_threads
     queues = tuple(table.task_queues)
-    return TaskWorkers(table.tasks, table.task_processes, table.task_threads, queues)
+    return TaskWorkers(table.tasks, table.task_processes, threads, queues, auto)
 
 
 def _celery(kind: Kind, table: AppTable) -> CeleryWorkers | None:

@@ -267,8 +267,8 @@ class AppTable(Table):
     task_processes: Annotated[int, Field(ge=1, le=PROCESSES_MAX)] = key(
         "Processes that run tasks.", 1
     )
-    task_threads: Annotated[int, Field(ge=1, le=1024)] = key(
-        "Tasks one of these processes runs at a time.", 4
+    task_threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = key(
+        'Tasks one of these processes runs at a time; "auto": 1 to 64, by what they compute.', 4
     )
     task_queues: Annotated[
         list[QueueName],

@@ -15,6 +15,9 @@ from mergepoint.tasks.executing import Job
 from mergepoint.tasks.runner.config import Config
 from mergepoint.tasks.spec import RunsIn
 
+THREADS_AUTO_FIRST = 4
+"""What a runner begins with that is to find out for itself."""
+
 
 class Capacity:
     """The slots of a runner.
@@ -25,6 +28,9 @@ class Capacity:
 
     def __init__(self, config: Config, declared: Mapping[str, Mapping[str, Any]]) -> None:
         self._config = config
+        auto = min(THREADS_AUTO_FIRST, config.threads)
+        self.threads = max(config.processes, auto) if config.threads_auto else config.threads
+        """Blocking handlers at once, now."""
         self._limits = dict(config.concurrency or {})
         self.queues = list(config.queues) or sorted({str(t["queue"]) for t in declared.values()})
         self._loops = {
@@ -65,13 +71,19 @@ class Capacity:
 
         return free
 
+    async def resize(self, threads: int) -> None:
+        """Have this many from now on; what runs beyond that is left to end."""
+        async with self._freed:
+            self.threads = threads
+            self._freed.notify_all()
+
     async def _wake(self) -> None:
         async with self._freed:
             self._freed.notify_all()
 
     def _room(self, queues: Sequence[str]) -> int:
         loops = queues[0] in self._loops
-        most = self._config.loop_tasks if loops else self._config.threads
+        most = self._config.loop_tasks if loops else self.threads
         room = most - self._busy["loop" if loops else "thread"]
         limits = [self._limits[q] - self._busy[f"queue {q}"] for q in queues if q in self._limits]
         return min([room, *limits])

@@ -18,6 +18,7 @@ import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from mergepoint.balance.measure import Meter, Steps, Watch
 from mergepoint.bus.context import continued
 from mergepoint.bus.errors import BusLost
 from mergepoint.tasks.context import Context
@@ -27,7 +28,7 @@ from mergepoint.tasks.executing import Job, arun, context_of, run
 from mergepoint.tasks.ledger.documents import to_plain
 from mergepoint.tasks.runner.config import Config
 from mergepoint.tasks.runner.finding import load
-from mergepoint.tasks.runner.wire import READ_BYTES, done_frame, job_of, reader
+from mergepoint.tasks.runner.wire import READ_BYTES, cost_of, done_frame, job_of, reader
 from mergepoint.wire.frames import encode_json
 
 PR_SET_PDEATHSIG = 1
@@ -130,8 +131,9 @@ class Child:
         context = context_of(first, self)
         self._contexts[job.id] = context
         self._tokens.update({record.id: record.token for record in job.records})
+        meter = Meter()
         try:
-            finishes = await self._call(self._tasks[first.spec.name], job, context)
+            finishes = await self._call(self._tasks[first.spec.name], job, context, meter)
         except asyncio.CancelledError:
             finishes = _told(job, context.interrupted or "cancelled")
         finally:
@@ -139,16 +141,23 @@ class Child:
             self._running.pop(job.id, None)
             for record in job.records:
                 self._tokens.pop(record.id, None)
-        self._write(done_frame(job.id, finishes))
+        self._write(done_frame(job.id, finishes, cost_of(meter)))
 
-    async def _call(self, task: Task[..., Any], job: Job, context: Context) -> list[Finish]:
+    async def _call(
+        self, task: Task[..., Any], job: Job, context: Context, meter: Meter
+    ) -> list[Finish]:
         with continued(context.extensions, app=self._app):
             if asyncio.iscoroutinefunction(task.function):
-                return await arun(task, job, task.codec, context)
+                steps = Steps(arun(task, job, task.codec, context))
+                try:
+                    finishes: list[Finish] = await steps
+                finally:
+                    steps.stop(meter, context.name)
+                return finishes
             import contextvars
 
             copied = contextvars.copy_context()
-            work = (run, task, job, task.codec, context)
+            work = (_measured, task, job, context, meter)
             return await self._loop.run_in_executor(self._threads, copied.run, *work)
 
     def _interrupt(self, job: str, why: str) -> None:
@@ -178,6 +187,15 @@ class Child:
     def _write(self, frame: bytes) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the runner is gone
             self._loop.call_soon_threadsafe(self._out.write, frame)
+
+
+def _measured(task: Task[..., Any], job: Job, context: Context, meter: Meter) -> list[Finish]:
+    """Run a blocking handler and measure it, in its thread."""
+    watch = Watch()
+    try:
+        return run(task, job, task.codec, context)
+    finally:
+        watch.stop(meter, context.name)
 
 
 def _told(job: Job, why: str) -> list[Finish]:

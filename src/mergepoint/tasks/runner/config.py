@@ -32,6 +32,8 @@ class Config:
     """Empty: those of the declared tasks."""
     threads: int = 4
     """Blocking handlers at once; runs in processes of their own are among them."""
+    threads_auto: bool = False
+    """Whether `threads` is the most, and how many there are follows from what tasks cost."""
     loop_tasks: int = 100
     """Async handlers at once."""
     processes: int = 1

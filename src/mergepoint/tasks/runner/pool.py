@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from mergepoint.balance.measure import Meter
 from mergepoint.tasks.errors import RunnerRefused
 from mergepoint.tasks.executing import Job
 from mergepoint.tasks.runner.config import Config
@@ -33,6 +34,8 @@ class Pool:
         self._config = config
         self._log = log
         self._on_head = on_head
+        self.meter = Meter()
+        """What the jobs of its children have cost."""
         self._shared: list[Worker] = []
         self._alone: list[Worker] = []
         self._closing = False
@@ -91,7 +94,7 @@ class Pool:
             self._log.write("child gone", child=worker.pid, code=await worker.wait())
 
     async def _start(self) -> tuple[Worker, dict[str, Any]]:
-        worker = Worker(self._argv, self._on_head)
+        worker = Worker(self._argv, self._on_head, self.meter)
         hello = await worker.start(self._config.start_s)
         self._log.write("child started", child=worker.pid)
         return worker, hello

@@ -12,6 +12,7 @@ from typing import Any
 
 from mergepoint.bus.contract import Engine, Lease
 from mergepoint.bus.errors import BusError, BusLost
+from mergepoint.bus.telling import answering
 from mergepoint.core.clock import Clock
 from mergepoint.tasks.contract import Ledger, Progress, Start, Started
 from mergepoint.tasks.executing import Job, batched, unknown
@@ -24,6 +25,7 @@ from mergepoint.tasks.runner.log import Log
 from mergepoint.tasks.runner.performing import Performance
 from mergepoint.tasks.runner.pool import Pool
 from mergepoint.tasks.runner.reporting import Reporter
+from mergepoint.tasks.runner.tuning import Tuning
 
 TAKE_WAIT_S = 5.0
 LOST_PAUSE_S = 0.2
@@ -78,7 +80,11 @@ class Runner:
         await errands.register(hello)
         taking = [self._take(queues, capacity) for queues in capacity.lanes]
         loops = [asyncio.create_task(each) for each in [*taking, *errands.loops(hello)]]
-        beating = asyncio.create_task(self._beat())
+        tuning = Tuning(self._config, capacity, self._pool.meter, self._clock, self._log)
+        beating = asyncio.gather(
+            self._beat(), tuning.run(),
+            answering(self._engine, self._address, self._clock, lambda: tuning.say(self._address)),
+        )  # fmt: skip
         self._log.write("ready", tasks=sorted(self._names), queues=capacity.queues)
         self.ready.set()
         await self._until_stopped(loops)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mergepoint.balance.measure import Meter
 from mergepoint.tasks.contract import Finish, TaskRecord
 from mergepoint.tasks.executing import Job
 from mergepoint.tasks.ledger.documents import from_plain, to_plain
@@ -17,6 +18,8 @@ from mergepoint.wire.frames import FrameReader, encode_json
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 """A batch of many large tasks; both ends are ours, and memory is bounded by the batch."""
 READ_BYTES = 256 * 1024
+Cost = tuple[str, str, float, float, float]
+"""Arguments of `Meter.add`: name, kind, CPU, wall and longest step in seconds."""
 
 
 def reader() -> FrameReader:
@@ -37,9 +40,17 @@ def job_of(head: dict[str, Any]) -> Job:
     return Job(records, from_plain(kind, head["inputs"]))
 
 
-def done_frame(job: str, finishes: Sequence[Finish]) -> bytes:
-    """Return the news that a job has ended."""
-    return encode_json({"done": job, "finishes": [to_plain(finish) for finish in finishes]})
+def done_frame(job: str, finishes: Sequence[Finish], cost: Cost | None = None) -> bytes:
+    """Return the news that a job has ended, and what its run cost."""
+    head = {"done": job, "finishes": [to_plain(finish) for finish in finishes]}
+    return encode_json(head if cost is None else {**head, "cost": cost})
+
+
+def cost_of(meter: Meter) -> Cost | None:
+    """Return what the one run cost that this meter has measured; None: it never began."""
+    for one in meter.told():
+        return (one["name"], one["kind"], one["cpu_s"], one["wall_s"], one["step_s_max"])
+    return None
 
 
 def finishes_of(head: dict[str, Any]) -> list[Finish]:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mergepoint.balance.measure import Meter
 from mergepoint.tasks.contract import Finish
 from mergepoint.tasks.errors import RunnerRefused
 from mergepoint.tasks.executing import Job
@@ -33,7 +34,8 @@ class Died(Exception):
 class Worker:
     """One child process."""
 
-    def __init__(self, argv: Sequence[str], on_head: OnHead) -> None:
+    def __init__(self, argv: Sequence[str], on_head: OnHead, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._argv = argv
         self._on_head = on_head
         self._jobs: dict[str, asyncio.Future[list[Finish]]] = {}
@@ -143,6 +145,8 @@ class Worker:
 
     def _hear(self, head: dict[str, Any]) -> None:
         if "done" in head:
+            if head.get("cost"):
+                self._meter.add(*head["cost"])
             answer = self._jobs.pop(head["done"], None)
             if answer is not None and not answer.done():
                 answer.set_result(finishes_of(head))
