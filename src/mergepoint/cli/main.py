@@ -44,6 +44,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Databases": {
         "feed": "Log the changes of databases, and look at what is read.",
+        "db": "Look at databases, open a shell in one, see what queries cost.",
+        "sql": "List SQL methods with their times; check them; write their types.",
+        "migrate": "Bring databases to what the apps' code expects.",
     },
     "Say who may do what": {
         "users": "Add people and services, and change what they may do.",

@@ -7,19 +7,17 @@ Rule:   each call is a part of the request's transaction, or one of its own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
 from mergepoint.data import units
+from mergepoint.data.contract import Databases
 from mergepoint.data.documents import tables
 from mergepoint.data.documents.contract import Document, Filter, Id, Index, Powers, Updated, sort_of
 from mergepoint.data.documents.operations import CHUNK, Operations
 from mergepoint.data.documents.values import key
 from mergepoint.data.errors import QueryRefused
-
-if TYPE_CHECKING:
-    from mergepoint.data.site import Data
 
 T = TypeVar("T")
 Work = Callable[[Session], T]
@@ -31,7 +29,7 @@ class TableDocuments:
 
     powers = Powers(joins_transactions=True, keeps_order=True)
 
-    def __init__(self, data: Data, database: str, operations: Operations) -> None:
+    def __init__(self, data: Databases, database: str, operations: Operations) -> None:
         self._data = data
         self._database = database
         self._operations = operations

@@ -7,20 +7,18 @@ Rule:   loads a driver only for the address that needs it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from mergepoint.data.config import chosen
+from mergepoint.data.contract import Databases
 from mergepoint.data.documents.contract import Documents
 from mergepoint.data.documents.schema import validator
-
-if TYPE_CHECKING:
-    from mergepoint.data.site import Data
 
 MONGODB = ("mongodb:", "mongodb+srv:")
 
 
 def opened(
-    data: Data, collection: str, database: str, schema: Mapping[str, Any] | None
+    data: Databases, collection: str, database: str, schema: Mapping[str, Any] | None
 ) -> Documents:
     """Return the collection; connects to nothing yet."""
     one = chosen(data.databases, database)

@@ -14,16 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mergepoint.data.contract import Databases
 from mergepoint.data.errors import MethodsRefused
 from mergepoint.data.methods import check, shapes
 from mergepoint.data.methods.contract import Method, Mistake, Shape
 from mergepoint.data.methods.parse import FILE_BYTES_MAX, Parsed, parse, together
 from mergepoint.data.methods.run import AsyncCall, Call
-
-if TYPE_CHECKING:
-    from mergepoint.data.site import Data
 
 FILES_MAX = 500
 log = logging.getLogger("mergepoint.data")
@@ -41,7 +39,7 @@ class Timing:
 class Library:
     """Methods by name; `NAME` is blocking, `aNAME` asynchronous."""
 
-    def __init__(self, data: Data, place: Path, database: str) -> None:
+    def __init__(self, data: Databases, place: Path, database: str) -> None:
         self.data = data
         self.database = database
         self.kind = data.kind(database)

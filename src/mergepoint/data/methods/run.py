@@ -8,17 +8,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sqlalchemy import Result
 
 from mergepoint.data import units
+from mergepoint.data.config import Bounds
+from mergepoint.data.contract import Databases
 from mergepoint.data.methods import shapes
 from mergepoint.data.methods.contract import Method, Shape
 from mergepoint.data.methods.statement import arguments, statement
 
-if TYPE_CHECKING:
-    from mergepoint.data.methods.library import Library
+
+class Library(Protocol):
+    """What a call needs of the methods it is one of."""
+
+    data: Databases
+    database: str
+    kind: str
+    bounds: Bounds
+
+    def target(self, method: Method) -> Any:
+        """Return the class of its rows, or None."""
+        ...
+
+    def tables(self, name: str) -> frozenset[str] | None:
+        """Return its tables."""
+        ...
+
+    def timed(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Count one call."""
+        ...
 
 
 class Call:

@@ -6,13 +6,22 @@ Rule:   a wrapper on each connection that opens; nothing where nobody watches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from mergepoint.data.site import Data
+from mergepoint.data.watching.record import Record
 from mergepoint.data.watching.watch import EXPLAIN_S, REPEATED_MIN, seen
 
 
-def install(data: Data) -> bool:
+class Watched(Protocol):
+    """`site.data`."""
+
+    @property
+    def record(self) -> Record | None:
+        """Where it is kept what was seen."""
+        ...
+
+
+def install(data: Watched) -> bool:
     """Watch every connection from now on; return whether anybody does. Again: no change."""
     from django.db import connections
     from django.db.backends.signals import connection_created
