@@ -20,12 +20,20 @@ class Asker:
         self.site = site
         self.tasks = Tasks(site.home, app="test")
 
-    def ask(self, task: str, *args: Any, queue: str = "test", key: str = "", **options: Any) -> Any:
+    def ask(
+        self,
+        task: str,
+        *args: Any,
+        queue: str = "test",
+        key: str = "",
+        id: str = "",
+        **options: Any,
+    ) -> Any:
 
         home = self.site.home
         payload, kind = encode(task, home.codec, args, {})
         spec = Spec(
-            id=new_id(home.clock.unix_s()),
+            id=known_as or new_id(home.clock.unix_s()),
             name=task,
             queue=queue,
             key=key,

@@ -124,6 +124,12 @@ def counted(ctx: Context) -> None:
     ctx.wait(3600)
 
 
+@tasks.task(name="thousand")
+def thousand(ctx: Context) -> None:
+    for n in range(1000):
+        ctx.progress(n + 1, 1000)
+
+
 @tasks.task(name="whoami")
 def whoami(ctx: Context) -> dict[str, Any]:
     task = current()

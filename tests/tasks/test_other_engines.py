@@ -14,6 +14,7 @@ import pytest
 
 from mergepoint.bus.adapters.memory import MemoryEngine
 from mergepoint.bus.capabilities import Capabilities
+from mergepoint.bus.codec import Codec
 from mergepoint.bus.contract import Limits, Put
 from mergepoint.core.clock import SystemClock
 from mergepoint.tasks.identifiers import new_id
@@ -59,6 +60,7 @@ class Place:
         self.runner = Runner(
             engine=self.engine, ledger=self.ledger, config=settings,
             clock=CLOCK, log=Log(CLOCK, "r/0", self.log), address="r/0",
+            codec=Codec("json", {}, CLOCK),
             argv=[sys.executable, "-m", "mergepoint.tasks.runner"],
         )  # fmt: skip
 

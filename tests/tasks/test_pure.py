@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mergepoint.tasks.contract import Finished, Settled, TaskRecord
+from mergepoint.tasks.contract import Ending, Finish, Finished, Settled, TaskRecord
 from mergepoint.tasks.errors import RunnerRefused, ScheduleRefused
 from mergepoint.tasks.identifiers import new_id
 from mergepoint.tasks.ledger.documents import from_plain, to_plain
@@ -17,6 +17,7 @@ from mergepoint.tasks.rates import take_token
 from mergepoint.tasks.retry import fraction, pause_s
 from mergepoint.tasks.runner.config import read
 from mergepoint.tasks.runner.named import meant
+from mergepoint.tasks.settling import cancel, settle
 from mergepoint.tasks.spec import Backoff, Options, Rate, RunsIn, Spec
 from mergepoint.tasks.states import TaskState
 
@@ -147,3 +148,27 @@ def test_a_name_in_the_manifest_finds_its_task() -> None:
         meant("tickets.weekly", "tickets", declared)
     with pytest.raises(ScheduleRefused, match="fits several"):
         meant("t.run", "t", ["a.run", "b.run"])
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "kept"),
+    [
+        (Ending.FAILED, "interrupted: cancelled", "no room"),
+        (Ending.FAILED, "ValueError: x", "no room; then: ValueError: x"),
+        (Ending.CANCELLED, "", "no room"),
+        (Ending.RETURNED, "the runner stopped", "no room"),
+        (Ending.CRASHED, "signal 9", "no room; then: signal 9"),
+    ],
+)
+def test_a_cancelled_task_says_why_however_its_run_ended(
+    ending: Ending, error: str, kept: str
+) -> None:
+    running = TaskRecord(
+        spec=Spec(id="t", name="t"), state=TaskState.RUNNING, token="k", created_at=0.0,
+        changed_at=0.0,
+    )  # fmt: skip
+    asked = cancel(running, "no room", 1.0)
+    after = settle(asked, Finish(id="t", token="k", ending=ending, error=error), 2.0)
+
+    assert after is not None
+    assert (after.state, after.error) == (TaskState.CANCELLED, kept)

@@ -72,7 +72,8 @@ def test_cancelling_tells_a_running_handler(site: TaskSite, asker: Asker) -> Non
     until(lambda: site.lines("polite"), "it runs")
     handle.cancel("not wanted any more")
 
-    assert asker.ended(handle).state is TaskState.CANCELLED
+    record = asker.ended(handle)
+    assert (record.state, record.error) == (TaskState.CANCELLED, "not wanted any more")
 
 
 def test_progress_is_seen_while_it_runs(site: TaskSite, asker: Asker) -> None:
@@ -83,6 +84,29 @@ def test_progress_is_seen_while_it_runs(site: TaskSite, asker: Asker) -> None:
 
     assert (progress.total, progress.note) == (5, "counting")
     handle.cancel()
+
+
+def test_a_page_can_follow_the_progress_of_a_task_until_its_end(
+    site: TaskSite, asker: Asker
+) -> None:
+    site.runner()
+    handle = asker.tasks.handle(new_id(site.home.clock.unix_s()))
+    with site.home.bus.subscribe(handle.progress_topic) as heard:
+        handle = asker.ask("thousand", known_as=handle.id)
+        values = []
+        while not values or "ended" not in values[-1]:
+            event = heard.receive(PATIENCE_S)
+            assert event is not None
+            values.append(event.value)
+    told = [value["done"] for value in values]
+
+    assert values[-1] == {
+        "task": handle.id, "name": "thousand", "done": 1000.0, "total": 1000.0, "note": "",
+        "ended": "completed",
+    }  # fmt: skip
+    assert told == sorted(told)
+    assert len(told) < 500  # nobody sees a thousand of them
+    assert handle.record().progress.done == 1000
 
 
 def test_an_effect_and_its_mark_in_one_commit_happen_once_whatever_dies(

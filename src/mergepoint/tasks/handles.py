@@ -14,6 +14,7 @@ from mergepoint.tasks.arguments import decode, encode
 from mergepoint.tasks.contract import Release, TaskRecord
 from mergepoint.tasks.errors import NoSuchTask, TaskFailed, TaskNotDone
 from mergepoint.tasks.home import Home
+from mergepoint.tasks.progressing import topic_of
 from mergepoint.tasks.sending import put_releases
 from mergepoint.tasks.states import FINAL, TaskState
 
@@ -27,6 +28,11 @@ class Handle:
     home: Home
     id: str
     duplicate: bool = False
+
+    @property
+    def progress_topic(self) -> str:
+        """Where its progress is published while it runs: `site.bus.subscribe(progress_topic)`."""
+        return topic_of(self.id)
 
     async def arecord(self) -> TaskRecord:
         """Return what the ledger knows of it; raise `NoSuchTask` (also before the commit)."""

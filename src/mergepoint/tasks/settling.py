@@ -16,6 +16,8 @@ from mergepoint.tasks.states import FINAL, Event, TaskState, can, step
 
 DEAD_S = 14 * 86400.0
 """How long a dead task is kept."""
+INTERRUPTED = "interrupted: "
+"""How the error of a handler begins that only did as it was told."""
 STARTABLE = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING})
 
 
@@ -76,18 +78,18 @@ def settle(record: TaskRecord, finish: Finish, now: float) -> TaskRecord | None:
             result = {"result": finish.result, "result_type": finish.result_type}
             return _ended(record, Event.COMPLETE, now, "", **result)
         case Ending.FAILED if record.cancelling:
-            return _ended(record, Event.CANCEL, now, error)
+            return _ended(record, Event.CANCEL, now, _reason(record, error))
         case Ending.FAILED:
             return _failed(record, error, now)
         case Ending.SNOOZED:
             later = replace(_moved(record, Event.SNOOZE, now), due_at=now + max(0, finish.delay_s))
             return replace(later, attempt=record.attempt - 1)
         case Ending.CANCELLED:
-            return _ended(record, Event.CANCEL, now, error)
+            return _ended(record, Event.CANCEL, now, _reason(record, error))
         case Ending.CRASHED:
             return _crashed(record, error, now)
         case Ending.RETURNED if record.cancelling:
-            return _ended(record, Event.CANCEL, now, "cancelled while its runner stopped")
+            return _ended(record, Event.CANCEL, now, _reason(record, ""))
         case Ending.RETURNED:
             return again(replace(record, attempt=record.attempt - 1), Event.RETURN, now)
         case Ending.PARKED:
@@ -169,6 +171,15 @@ def _taken_over(record: TaskRecord, start: Start, now: float) -> tuple[TaskRecor
     ), ""
 
 
+def _reason(record: TaskRecord, error: str) -> str:
+    """Return why it was cancelled: what the caller gave, then what its handler had to say."""
+    if not record.cancelling or not record.error:
+        return error or "cancelled"
+    if not error or error.startswith(INTERRUPTED):
+        return record.error
+    return f"{record.error}; then: {error}"[:ERROR_CHARACTERS_MAX]
+
+
 def _failed(record: TaskRecord, error: str, now: float) -> TaskRecord:
     options = record.spec.options
     if record.attempt > options.retries:
@@ -184,7 +195,7 @@ def _crashed(record: TaskRecord, error: str, now: float) -> TaskRecord:
         reason = f"poison: the process that ran it died {crashes} times; last: {error}"
         return _ended(counted, Event.GIVE_UP, now, reason)
     if record.cancelling:
-        return _ended(counted, Event.CANCEL, now, error)
+        return _ended(counted, Event.CANCEL, now, _reason(record, error))
     return again(replace(counted, attempt=record.attempt - 1), Event.CRASH, now)
 
 

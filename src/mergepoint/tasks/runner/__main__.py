@@ -63,6 +63,7 @@ def serve(config: Config, home: Home, ready: str = "") -> int:
             log=Log(home.clock, home.address),
             argv=sys.orig_argv,
             address=home.address,
+            codec=home.codec,
             lease_s=_lease_s(os.environ.get("MERGEPOINT_BUS", "")),
         )
         stopping.attach(asyncio.get_running_loop(), runner)

@@ -16,8 +16,10 @@ from mergepoint.bus.telling import answering
 from mergepoint.core.clock import Clock
 from mergepoint.tasks.contract import Ledger, Progress, Start, Started
 from mergepoint.tasks.executing import Job, batched, unknown
+from mergepoint.tasks.home import Codec
 from mergepoint.tasks.ledger.documents import from_plain
 from mergepoint.tasks.messages import carriers_of
+from mergepoint.tasks.progressing import Progressing
 from mergepoint.tasks.runner.capacity import Capacity
 from mergepoint.tasks.runner.config import Config
 from mergepoint.tasks.runner.errands import Errands
@@ -41,8 +43,12 @@ class Runner:
 
     def __init__(
         self, *, engine: Engine, ledger: Ledger, config: Config, clock: Clock, log: Log,
-        argv: Sequence[str], address: str, lease_s: float = 15.0,
+        argv: Sequence[str], address: str, codec: Codec, lease_s: float = 15.0,
     ) -> None:  # fmt: skip
+        self._progressing = Progressing(
+            engine, ledger, codec, clock, address,
+            lambda error: log.write("progress not told", error=str(error)),
+        )  # fmt: skip
         self._engine = engine
         self._ledger = ledger
         self._config = config
@@ -173,7 +179,11 @@ class Runner:
             took_s = round(self._clock.monotonic_s() - began_s, 6)
             for record, finish in zip(job.records, finishes, strict=True):
                 self._log.task(finish.ending.value, record, took_s=took_s, error=finish.error)
+            for record in job.records:
+                await self._progressing.flush(record.id)
             await self._reporter.report(finishes)
+            for record, finish in zip(job.records, finishes, strict=True):
+                await self._progressing.end(record.id, finish.ending.value)
         finally:
             for record in job.records:
                 self._performing.pop(record.id, None)
@@ -217,7 +227,10 @@ class Runner:
         try:
             if "progress" in head:
                 task, token, plain = head["progress"]
-                await self._ledger.progress(task, token, from_plain(Progress, plain))
+                named = self._performing.get(task)
+                if named is not None:
+                    name = named.job.records[0].spec.name
+                    self._progressing.tell(task, token, name, from_plain(Progress, plain))
                 return None
             done = await self._ledger.once(head["task"], head["key"], done=head["mark"])
         except BusError as error:
