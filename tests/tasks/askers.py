@@ -26,7 +26,7 @@ class Asker:
         *args: Any,
         queue: str = "test",
         key: str = "",
-        id: str = "",
+        known_as: str = "",
         **options: Any,
     ) -> Any:
 
