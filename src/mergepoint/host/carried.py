@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import who
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from .settings import Settings
 
@@ -34,21 +34,60 @@ def around(app: Any, settings: Settings) -> Any:
 
 
 def wsgi(app: Any, name: str, entered: Any) -> Any:
-    """Return a WSGI app; what a generator does after its first piece is outside of the request."""
+    """Return a WSGI app that knows its request in the call and in every piece of its answer."""
 
     def carried(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         get = environ.get
-        with entered(
-            request_id=get("mergepoint.request_id", ""),
-            traceparent=get("mergepoint.traceparent", ""),
-            identity=get("REMOTE_USER", "") if who.ENVIRON_KEY in environ else "",
-            language=language(get("HTTP_ACCEPT_LANGUAGE", "")),
-            app=name,
-        ):
+        told = {
+            "request_id": get("mergepoint.request_id", ""),
+            "traceparent": get("mergepoint.traceparent", ""),
+            "identity": get("REMOTE_USER", "") if who.ENVIRON_KEY in environ else "",
+            "language": language(get("HTTP_ACCEPT_LANGUAGE", "")),
+            "app": name,
+        }
+        with entered(**told):
             body: Iterable[bytes] = app(environ, start)
-            return body
+        if type(body) in (list, tuple) or _is_file(body, get("wsgi.file_wrapper")):
+            return body  # nothing of the app's runs any more
+        return Pieces(body, entered, told)
 
     return carried
+
+
+class Pieces:
+    """An answer whose pieces are made one after the other, each as a part of its request.
+
+    A server may ask for them from any thread, and for those of other requests in between.
+    """
+
+    __slots__ = ("_body", "_entered", "_iterator", "_told")
+
+    def __init__(self, body: Iterable[bytes], entered: Any, told: dict[str, str]) -> None:
+        self._body = body
+        self._iterator: Iterator[bytes] | None = None
+        self._entered = entered
+        self._told = told
+
+    def __iter__(self) -> Pieces:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._entered(**self._told):
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            return next(self._iterator)
+
+    def close(self) -> None:
+        """Close the app's answer, within its request, too."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            with self._entered(**self._told):
+                close()
+
+
+def _is_file(body: Any, wrapper: Any) -> bool:
+    """Tell whether the server may send this as a file."""
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
 def asgi(app: Any, name: str, entered: Any) -> Any:
