@@ -10,6 +10,8 @@ import asyncio
 import json
 import os
 import sqlite3
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,12 @@ listen = "127.0.0.1:{port}"
 [apps.front]
 static = "public"
 
+[apps.desk]
+wsgi = "desk:app"
+at = "/desk"
+tasks = "jobs"
+processes = 1
+
 [[databases]]
 name = "main"
 url = "sqlite:///app.db"
@@ -35,7 +43,24 @@ keys = { tickets = ["slug"] }
 
 [[databases]]
 name = "lost"
+apps = ["front"]
 url = "sqlite:///nowhere.db"
+"""
+
+DESK = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [os.environ["MERGEPOINT_DATABASES"].encode()]
+"""
+JOBS = """
+from pathlib import Path
+import mergepoint
+site = mergepoint.connect()
+@site.feed.on("tickets", every_s=0.2)
+def note(change):
+    with Path("noted").open("a") as file:
+        file.write(f"{change.op} {change.key.get('id')}\\n")
 """
 
 
@@ -44,6 +69,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     directory = tmp_path_factory.mktemp("site")
     (directory / "public").mkdir()
     (directory / "public/index.html").write_text("hello")
+    (directory / "desk.py").write_text(DESK)
+    (directory / "jobs.py").write_text(JOBS)
     with sqlite3.connect(directory / "app.db") as db:
         db.execute("PRAGMA journal_mode = wal")
         db.execute("CREATE TABLE tickets (id INTEGER PRIMARY KEY, slug TEXT)")
@@ -98,6 +125,28 @@ def test_a_site_goes_from_no_log_to_a_followed_database(site: RunningSite) -> No
     status = told(site, "status")
     assert status["sources"]["main"]["at"] > 0
     assert "nowhere.db" in status["sources"]["lost"]["error"]
+
+
+def test_an_app_is_told_its_databases_and_called_with_what_changed(site: RunningSite) -> None:
+    told(site, "install", "main")
+    url = f"http://127.0.0.1:{site.port}/desk/"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        databases = json.load(answer)
+    number, noted = 100, site.directory / "noted"
+    while not (noted.exists() and "insert" in noted.read_text()):  # it begins at its first turn
+        number += 1
+        write(site, f"INSERT INTO tickets VALUES ({number}, 'x')")
+    last = number + 1
+    write(site, f"INSERT INTO tickets VALUES ({last}, 'last')")
+    while f"insert {last}\n" not in noted.read_text():
+        time.sleep(0.05)
+    lines = [line for line in noted.read_text().splitlines() if line.startswith("insert")]
+    numbers = [int(line.split()[1]) for line in lines]
+
+    assert databases == [
+        {"name": "main", "url": f"sqlite:///{site.directory}/app.db", "ignore": ["django_session"]}
+    ]
+    assert numbers == list(range(numbers[0], last + 1))
 
 
 def test_a_database_that_is_not_named_is_told_of(site: RunningSite) -> None:

@@ -251,10 +251,11 @@ def changes_of(row: Row) -> list[Change]:
     name, op, keys = row[7], Op(row[8]), row[9]
     if op is Op.TABLE or keys is None:
         return [Change(name, Op.TABLE)]
-    return [
-        Change(name, op, {column: value for column, value in key.items() if value is not None})
-        for key in keys
-    ]
+    # An update that leaves its key alone is logged with it twice.
+    ordered = dict.fromkeys(
+        tuple((c, value) for c, value in key.items() if value is not None) for key in keys
+    )
+    return [Change(name, op, dict(key)) for key in ordered]
 
 
 def _place(cursor: str) -> tuple[str, str | None, int] | None:

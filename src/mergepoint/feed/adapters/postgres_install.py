@@ -156,7 +156,7 @@ def audit_from(tables: Rows, parents: Rows, events: Rows, database: Database) ->
         if fault is not None:
             findings.append(_finding(table, fault, database.name))
             continue
-        logged[table.name] = table.key
+        logged[table.name] = tuple(table.key)
         findings += [
             Finding(table.name, Fault.KEY, "name a column of integers, texts or UUIDs",
                     detail=column)

@@ -19,7 +19,7 @@ EVENTS = ("insert", "update", "delete", "truncate")
 
 TABLES = f"""
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
-  COALESCE((SELECT array_agg(a.attname::text ORDER BY a.attnum)
+  COALESCE((SELECT jsonb_object_agg(a.attname, a.attnum)
     FROM pg_attribute a LEFT JOIN pg_collation co ON co.oid = a.attcollation
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
       AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
@@ -55,7 +55,8 @@ class Table:
     schema: str
     plain: str
     kind: str
-    key: tuple[str, ...]
+    key: Mapping[str, int]
+    """Columns of its primary key and declared ones whose values can be spelled, by name."""
     unspelled: tuple[str, ...]
     triggers: Mapping[str, Sequence[str]]
     """Our triggers by name: enabled, oid, digest of the function."""
@@ -84,7 +85,7 @@ def tables_from(rows: Iterable[Sequence[Any]], database: Database) -> list[Table
         name = plain if schema == "public" else f"{schema}.{plain}"
         declared = database.keys.get(name, ())
         wanted = list(dict.fromkeys([*primary, *declared]))
-        key = tuple(column for column in wanted if column in spelled)
+        key = {column: spelled[column] for column in wanted if column in spelled}
         unspelled = tuple(column for column in declared if column not in key)
         if database.wants(name):
             found.append(Table(oid, schema, plain, kind, key, unspelled, triggers))

@@ -17,6 +17,8 @@ from mergepoint.feed.adapters.sqlite_tables import OWN, Table, literal, quoted
 LOG, STATE = f"{OWN}feed_log", f"{OWN}feed_state"
 PREFIX = f"{OWN}feed_"
 BOUND = f"{PREFIX}bound"
+STEPS = 100
+"""Old rows are removed a hundredth of the log at a time, not with each new one."""
 
 
 def schema(keep_rows_max: int) -> dict[str, str]:
@@ -26,7 +28,8 @@ def schema(keep_rows_max: int) -> dict[str, str]:
         " (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL)",
         LOG: f"CREATE TABLE {LOG} (seq INTEGER PRIMARY KEY, nonce INTEGER NOT NULL,"
         " name TEXT NOT NULL, columns TEXT NOT NULL, op TEXT NOT NULL, key TEXT NOT NULL)",
-        BOUND: f"CREATE TRIGGER {BOUND} AFTER INSERT ON {LOG} BEGIN"
+        BOUND: f"CREATE TRIGGER {BOUND} AFTER INSERT ON {LOG}"
+        f" WHEN NEW.seq % {max(1, keep_rows_max // STEPS)} = 0 BEGIN"
         f" DELETE FROM {LOG} WHERE seq <= NEW.seq - {keep_rows_max}; END",
     }
 
@@ -34,11 +37,9 @@ def schema(keep_rows_max: int) -> dict[str, str]:
 def triggers(table: Table) -> dict[str, str]:
     """Return the triggers of one table by name."""
     made = {
-        _name("insert", table): _trigger("insert", "AFTER INSERT", table, [_row(table, "NEW")]),
-        _name("update", table): _trigger(
-            "update", "AFTER UPDATE", table, [_row(table, "OLD"), _row(table, "NEW")]
-        ),
-        _name("delete", table): _trigger("delete", "AFTER DELETE", table, [_row(table, "OLD")]),
+        _name("insert", table): _trigger("insert", "AFTER INSERT", table, ["NEW"]),
+        _name("update", table): _trigger("update", "AFTER UPDATE", table, ["OLD", "NEW"]),
+        _name("delete", table): _trigger("delete", "AFTER DELETE", table, ["OLD"]),
     }
     for event in ("insert", "update"):
         displaced = _displaced(table, event)
@@ -55,24 +56,28 @@ def _name(event: str, table: Table) -> str:
     return f"{PREFIX}{event}_{table.name}"
 
 
-def _trigger(op: str, when: str, table: Table, rows: list[str]) -> str:
+def _trigger(op: str, when: str, table: Table, sides: list[str]) -> str:
     name = quoted(_name(op, table))
     if table.is_opaque:
-        rows, op = ["''"], "table"
-    # An update that leaves its key alone is one row, not two.
-    values = " UNION ".join(f"SELECT {row} AS k" for row in dict.fromkeys(rows))
-    insert = (
-        f"INSERT INTO {LOG} (nonce, name, columns, op, key)"
-        f" SELECT random(), {literal(table.name)}, {literal(json.dumps(table.key))},"
-        f" {literal(op)}, k FROM ({values});"
-    )
-    if len(rows) == 1:
-        insert = (
-            f"INSERT INTO {LOG} (nonce, name, columns, op, key) VALUES"
-            f" (random(), {literal(table.name)}, {literal(json.dumps(table.key))},"
-            f" {literal(op)}, {rows[0]});"
+        body = _insert(table, "table", "''")
+    else:
+        # An update that leaves its key alone is one row, not two.
+        same = " AND ".join(f"OLD.{quoted(c)} IS NEW.{quoted(c)}" for c in table.key) or "1"
+        body = " ".join(
+            _insert(
+                table, op, _row(table, side), f" WHERE NOT ({same})" if side != sides[-1] else ""
+            )
+            for side in sides
         )
-    return f"CREATE TRIGGER {name} {when} ON {quoted(table.name)} BEGIN {insert} END"
+    return f"CREATE TRIGGER {name} {when} ON {quoted(table.name)} BEGIN {body} END"
+
+
+def _insert(table: Table, op: str, row: str, condition: str = "") -> str:
+    values = (literal(table.name), literal(json.dumps(table.key)), literal(op), row)
+    return (
+        f"INSERT INTO {LOG} (nonce, name, columns, op, key)"
+        f" SELECT random(), {', '.join(values)}{condition};"
+    )
 
 
 def _row(table: Table, side: str) -> str:
@@ -99,8 +104,4 @@ def _displaced(table: Table, event: str) -> str:
         columns = [quoted(column) for column in table.primary] or ["rowid"]
         itself = " AND NOT (" + " AND ".join(f"{c} IS OLD.{c}" for c in columns) + ")"
     key = " || ',' || ".join(f"quote({quoted(column)})" for column in table.key)
-    return (
-        f"INSERT INTO {LOG} (nonce, name, columns, op, key)"
-        f" SELECT random(), {literal(table.name)}, {literal(json.dumps(table.key))}, 'update',"
-        f" {key} FROM {quoted(table.name)} WHERE ({same}){itself};"
-    )
+    return _insert(table, "update", key, f" FROM {quoted(table.name)} WHERE ({same}){itself}")
