@@ -18,6 +18,8 @@ from mergepoint.tasks.context import Context
 from mergepoint.tasks.contract import Ending, TaskRecord
 from mergepoint.tasks.errors import TaskInterrupted
 from mergepoint.tasks.executing import context_of
+from mergepoint.tasks.messages import INBOX
+from mergepoint.tasks.sending import inbox_put
 from mergepoint.tasks.spec import PENDING_S, Options
 from tests.tasks.ledgers import Desk
 from tests.tasks_postgres.desks import desk_on, emptied
@@ -172,6 +174,27 @@ def test_nobody_waits_for_a_transaction_that_stays_open(told: Tell) -> None:
         assert [release.id for release in desk.queue] == [slow]
         app.rollback()
         assert await desk.take("t3", "w3") is not None
+
+    told(story)
+
+
+def test_nor_for_one_that_has_asked_for_the_next_of_a_key(told: Tell) -> None:
+    async def story(desk: Desk, app: psycopg.Connection) -> None:
+        first, other, second = desk.spec(key="k"), desk.spec(), desk.spec(key="k")
+        await desk.add(first, other)
+        await taken(desk, "t1")
+        await taken(desk, "t2")
+        put = inbox_put(second, "shop/0")
+        outbox.join(app).put(INBOX, [put])  # type: ignore[union-attr]
+        assert await desk.end(first.id, Ending.COMPLETED, "t1")
+        assert await desk.end(other.id, Ending.COMPLETED, "t2")
+        await desk.due()
+        assert desk.queue == []
+        app.commit()
+        assert await desk.state(second.id) == "held"
+        await desk.due()
+
+        assert [release.id for release in desk.queue] == [second.id]
 
     told(story)
 

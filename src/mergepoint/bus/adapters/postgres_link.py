@@ -120,9 +120,12 @@ class Link:
         self._on_state(State.CLOSED, "closed")
 
     async def call(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Run one statement, which is one transaction; raise the bus's errors."""
+        """Run one statement, which is one transaction, as `together`; raise the bus's errors."""
         try:
             async with asyncio.timeout(self.limits.call_s):
+                for _ in range(TRIES_MAX - 1):
+                    with contextlib.suppress(*UNDONE):
+                        return await self._call(sql, parameters)
                 return await self._call(sql, parameters)
         except (psycopg.Error, TimeoutError, PoolTimeout) as error:
             raise self._failed(error) from None

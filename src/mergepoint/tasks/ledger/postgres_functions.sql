@@ -1,6 +1,7 @@
 -- What must happen within one statement: in a transaction of an app there is nobody but SQL.
--- Order of locks: lines and unique keys (advisory, by number), then tasks by id. What follows an
--- ended task is locked later; a deadlock undoes one side, which is done again.
+-- Order of locks: lines and unique keys (advisory, by number), then tasks by id. Whoever ends tasks
+-- only tries for their lines; what follows them is locked last. A deadlock undoes one side, which is
+-- done again.
 
 -- The number of a key's line, or of a unique key; two that share one only wait for each other.
 CREATE FUNCTION mergepoint.task_line(p_queue text, p_key text) RETURNS integer
@@ -25,14 +26,12 @@ AS $$
         )
 $$;
 
--- Lock these tasks in the order given, their lines first, and return them; with `p_wait` false
--- those that are locked by somebody else are left out.
+-- Lock these tasks in the order given and return them; with `p_wait` false those that are locked by
+-- somebody else are left out.
 CREATE FUNCTION mergepoint.hold_tasks(p_ids text[], p_wait boolean) RETURNS SETOF mergepoint.task
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    PERFORM mergepoint.lock_task_lines(array_agg(mergepoint.task_line(queue, key)))
-    FROM mergepoint.task WHERE id = ANY (p_ids) AND key <> '' HAVING count(*) > 0;
     IF p_wait THEN
         RETURN QUERY SELECT t.* FROM unnest(p_ids) AS g(id) JOIN mergepoint.task t ON t.id = g.id
             FOR UPDATE OF t;
@@ -40,6 +39,18 @@ BEGIN
         RETURN QUERY SELECT t.* FROM unnest(p_ids) AS g(id) JOIN mergepoint.task t ON t.id = g.id
             FOR UPDATE OF t SKIP LOCKED;
     END IF;
+END $$;
+
+-- Lock the lines of these tasks that have ended and return those tasks whose line somebody else
+-- holds: a transaction that is still open has recorded a task there. They are marked, so that the
+-- next of their line is let go later.
+CREATE FUNCTION mergepoint.end_lines(p_ids text[]) RETURNS SETOF text LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY UPDATE mergepoint.task t SET own_end = 'line'
+    WHERE t.id = ANY (p_ids) AND NOT pg_try_advisory_xact_lock(
+        1836016708, mergepoint.task_line(t.queue, t.key)
+    ) RETURNING t.id;
 END $$;
 
 -- Put the messages of tasks into their queues. No id of `generation` was ever put, so nothing is

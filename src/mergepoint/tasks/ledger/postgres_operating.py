@@ -33,6 +33,11 @@ SELECT least(
     (SELECT min(keep_until) + %s FROM mergepoint.task WHERE keep_until > 0)
 )
 """
+_LINES = (
+    "SELECT mergepoint.lock_task_lines("
+    "ARRAY[mergepoint.task_line(%s, %s), mergepoint.task_line(chr(30), %s)])"
+)
+_TAKEN = "SELECT 1 FROM mergepoint.task WHERE unique_key = %s AND unique_key <> '' AND id <> %s"
 _OTHERS = f"""
 SELECT 1 FROM mergepoint.task
 WHERE queue = %s AND key = %s AND key <> '' AND id <> %s AND {OPEN_SQL} LIMIT 1
@@ -68,15 +73,10 @@ async def replay(book: Book, task: str, payload: bytes | None, content_type: str
     if payload is not None:
         spec = replace(spec, payload=payload, content_type=content_type or spec.content_type)
     after = replace(replayed(before, spec, book.now), result=b"")
-    if spec.unique_key:
-        line = "mergepoint.task_line(chr(30), %s)"
-        await book.tell(f"SELECT mergepoint.lock_task_lines(ARRAY[{line}])", (spec.unique_key,))
-        taken = await book.ask(
-            "SELECT 1 FROM mergepoint.task WHERE unique_key = %s AND unique_key <> '' AND id <> %s",
-            (spec.unique_key, task),
-        )
-        if taken:
-            raise ImpossibleStep(f"another task has the unique key {spec.unique_key!r} now")
+    await book.tell(_LINES, (spec.queue, spec.key, spec.unique_key))
+    taken = await book.ask(_TAKEN, (spec.unique_key, task))
+    if taken:
+        raise ImpossibleStep(f"another task has the unique key {spec.unique_key!r} now")
     others = await book.ask(_OTHERS, (spec.queue, spec.key, task))
     await book.tell(
         "UPDATE mergepoint.task SET place = nextval('mergepoint.task_place'),"
@@ -135,7 +135,8 @@ async def due(book: Book, limit: int) -> Due:
     for record in quiet:
         book.change(silent(record, now))
     left = await book.hold_where(
-        "own_end <> '' AND changed_at <= %s ORDER BY changed_at LIMIT %s", (now - PENDING_S, limit)
+        "own_end <> '' AND (own_end = 'line' OR changed_at <= %s) ORDER BY changed_at LIMIT %s",
+        (now - PENDING_S, limit),
     )
     for record in left:
         book.follow(record.id)

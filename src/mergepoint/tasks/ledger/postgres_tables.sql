@@ -4,8 +4,9 @@ CREATE TABLE mergepoint.ledger_about (version integer NOT NULL, at float8 NOT NU
 
 CREATE SEQUENCE mergepoint.task_place;
 
--- A task. `place` is the order of acceptance, within a key that of commits. `own_end` is the token
--- of a run that completed itself in a transaction of its app, until what waited for it is freed; `followed`: a task comes after it.
+-- A task. `place` is the order of acceptance, within a key that of commits. `own_end`: until what
+-- waited for an ended task is freed, the token of a run that completed itself in a transaction of its
+-- app, or 'line'. `followed`: a task comes after it.
 CREATE TABLE mergepoint.task (
     id text COLLATE "C" PRIMARY KEY,
     place bigint NOT NULL DEFAULT nextval('mergepoint.task_place'),

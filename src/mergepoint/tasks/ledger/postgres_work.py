@@ -2,7 +2,7 @@
 
 Place:  ledger.postgres* -> [postgres_work] -> the engine's database, tasks.settling
 Rule:   locks before it decides, writes all changes of a round with one statement; decisions are
-        tasks.settling's. Locks in order: lines, then tasks by id (postgres_functions.sql).
+        tasks.settling's. The order of locks stands in postgres_functions.sql.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _HELD = (
     f"SELECT mergepoint.unix_now(), {rows.COLUMNS}"  # noqa: S608
     " FROM mergepoint.hold_tasks(%s::text[], %s)"
 )
+_END_LINES = "SELECT * FROM mergepoint.end_lines(%s::text[])"
 _FOLLOWERS = f"""
 SELECT l.task, l.before FROM mergepoint.task_link l WHERE l.before = ANY (%(links)s::text[])
 UNION ALL
@@ -180,7 +181,7 @@ class Book:
             return
         # What waits for a dead task goes on waiting: the dead one may be replayed.
         dead = {each.id for each in ended if each.state is TaskState.DEAD}
-        lines = {(each.spec.queue, each.spec.key) for each in ended if each.spec.key}
+        lines = {(each.spec.queue, each.spec.key) for each in await self._lined(ended)}
         found = await self.ask(
             _FOLLOWERS,
             {
@@ -199,6 +200,14 @@ class Book:
             record = self._wanted[task]
             if record.state is TaskState.HELD:
                 self.change(free(record, self.now))
+
+    async def _lined(self, ended: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Return those whose next of key may be let go; the lines of others are in use."""
+        keyed = {each.id: each for each in ended if each.spec.key}
+        if keyed:
+            for (task,) in await self.ask(_END_LINES, (sorted(keyed),)):
+                del keyed[task]
+        return list(keyed.values())
 
     def _cancel(self, pairs: Sequence[Row], how: str) -> None:
         for task, before in pairs:
