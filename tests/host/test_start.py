@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 from mergepoint_testkit.environments import environment
 from mergepoint_testkit.workers import MOUNT, Workers
+
+from mergepoint.host import boot
 
 EXIT_CONFIG = 78
 FRAMEWORKS = Path(__file__).parent / "frameworks"
@@ -205,3 +209,51 @@ def test_the_syntax_runs_on_python_three_eight() -> None:
 
     for path in host.glob("*.py"):
         ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+BUS_ELSEWHERE = json.dumps({"url": "amqp://broker/", "address": "app/0", "site": "acme"})
+CONNECTS = "import mergepoint\nsite = mergepoint.connect()\ndef application(e, s): ...\n"
+
+
+def test_an_environment_without_the_library_of_the_bus_names_the_extra_and_the_command(
+    workers: Workers, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(CONNECTS)
+
+    worker = workers.start(
+        "app:application", where=tmp_path, wait=False, environ={"MERGEPOINT_BUS": BUS_ELSEWHERE}
+    )
+
+    assert worker.process.wait(20) == EXIT_CONFIG
+    told = worker.reported("failure")
+    assert "the bus of this site is amqp://" in told["reason"]
+    assert "has no aio_pika: the extra rabbitmq of Mergepoint brings it" in told["reason"]
+    assert told["where"].endswith("app.py:2")
+    assert told["next"].endswith("/bin/python -m pip install 'mergepoint[rabbitmq]'")
+
+
+def test_an_app_that_does_not_use_the_bus_needs_no_library_of_it(
+    workers: Workers, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "def application(environ, start):\n    start('200 OK', [])\n    return [b'here']\n"
+    )
+    worker = workers.start(
+        "app:application", where=tmp_path, environ={"MERGEPOINT_BUS": BUS_ELSEWHERE}
+    )
+    assert "here" in worker.get(f"{MOUNT}/")
+
+
+def test_task_workers_without_the_library_of_the_bus_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(CONNECTS)
+    tasks = json.dumps({"app": "app", "module": "jobs", "directory": str(tmp_path)})
+    told = {"MERGEPOINT_BUS": BUS_ELSEWHERE, "MERGEPOINT_TASKS": tasks}
+    ended = subprocess.run(
+        [environment("matrix") / "bin" / "python", boot.__file__, "tasks"],
+        env={"PATH": os.environ["PATH"], **told},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == EXIT_CONFIG
+    assert "pip install 'mergepoint[rabbitmq]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

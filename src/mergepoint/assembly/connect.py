@@ -259,12 +259,19 @@ def connect(environment: Mapping[str, str] | None = None) -> Site:
 
 
 def site_of(told: Mapping[str, str]) -> Site:
-    """Return the site that an environment describes. Raises `BusRefused`, `DataRefused`."""
+    """Return the site that an environment describes.
+
+    Raises `BusRefused`, `LibraryMissing` where this environment could never speak with the bus, and
+    `DataRefused`.
+    """
+    from mergepoint.assembly.engines import check_library
+
     databases = databases_of(told.get(DATABASES, ""))
     text = told.get(VARIABLE, "")
     has_bus = bool(text) or not databases
     address = f"{told.get('MERGEPOINT_APP', 'app')}/{told.get('MERGEPOINT_SLOT', '0')}"
     document = document_of(text) if has_bus else Document(url="", address=address)
+    check_library(document.url)
     development = told.get("MERGEPOINT_MODE") == "development"
     socket = told.get("MERGEPOINT_SOCKET", "")
     name = f"{QUERIES}{(document.address or address).replace('/', '-')}.json"

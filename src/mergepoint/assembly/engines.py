@@ -7,10 +7,13 @@ Rule:   an engine is imported when it is asked for; one whose library is missing
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 
 from mergepoint.bus.contract import Engine, Limits
 from mergepoint.bus.errors import BusRefused
 from mergepoint.core.clock import Clock
+from mergepoint.core.errors import Exit
 from mergepoint.tasks.contract import Ledger
 
 ADAPTERS = "mergepoint.bus.adapters"
@@ -30,6 +33,39 @@ ENGINES: dict[str, tuple[str, str, str]] = {
     "xmpp": ("xmpp", "XmppEngine", "xmpp"),
 }
 """By scheme: module, class, and the extra of Mergepoint that brings its library."""
+
+LIBRARIES = {
+    "postgres": "psycopg",
+    "rabbitmq": "aio_pika",
+    "redis": "redis",
+    "nats": "nats",
+    "zeromq": "zmq",
+    "xmpp": "slixmpp",
+}
+"""By extra: the module whose absence means that the extra is not installed."""
+
+
+class LibraryMissing(BusRefused):
+    """The environment lacks the library that speaks with the site's engine."""
+
+    code = "bus.library_missing"
+    exit = Exit.CONFIG
+
+
+def check_library(url: str) -> None:
+    """Raise `LibraryMissing` where the engine of this URL could never be opened; imports nothing.
+
+    A scheme that nobody knows is left to `engine_of`.
+    """
+    scheme = url.partition(":")[0]
+    extra = ENGINES.get(scheme, ("", "", ""))[2]
+    library = LIBRARIES.get(extra, "")
+    if library and importlib.util.find_spec(library) is None:
+        raise LibraryMissing(
+            f"the bus of this site is {scheme}://, and {sys.prefix} has no {library}: the extra"
+            f" {extra} of Mergepoint brings it",
+            next=f"{sys.prefix}/bin/python -m pip install 'mergepoint[{extra}]'",
+        )
 
 
 def engine_of(url: str, limits: Limits, clock: Clock, *, address: str) -> Engine:

@@ -70,7 +70,8 @@ def _advice(error: BaseException, target_module: str, directory: str, app: str) 
         return "correct the line; this is Python {}.{}".format(*sys.version_info[:2])
     if isinstance(error, SystemExit):
         return 'the module ended its process; guard that with `if __name__ == "__main__":`'
-    return f"mergepoint logs {app}"
+    own = getattr(error, "next", "")  # our own errors say what to do
+    return own if own and isinstance(own, str) else f"mergepoint logs {app}"
 
 
 def _modules_in(directory: str) -> list[str]:
