@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from mergepoint.bus.adapters.live_half import LiveHalf
 from mergepoint.bus.adapters.nats_link import ApiFault, Link
 from mergepoint.bus.adapters.nats_presence import Presence
 from mergepoint.bus.adapters.nats_queues import Queues
@@ -21,26 +22,22 @@ from mergepoint.bus.adapters.nats_requests import Requests
 from mergepoint.bus.adapters.nats_stats import queue_stats
 from mergepoint.bus.adapters.nats_topics import Topics
 from mergepoint.bus.adapters.nats_wire import HEADER_BYTES, settings_of
+from mergepoint.bus.adapters.no_queues import refusing
 from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
     Engine,
     Entry,
-    EntryState,
-    Handler,
     Lease,
     Limits,
-    Membership,
     OnState,
     Overflow,
-    PresenceWatch,
     Put,
     QueueStats,
-    Serving,
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, BusRefused, MessageTooLarge
+from mergepoint.bus.errors import BusError, BusRefused
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -49,8 +46,12 @@ PRIORITY = 4
 SYNC_ALWAYS_SINCE = (2, 10)
 
 
-class NatsEngine:
+class NatsEngine(LiveHalf[Link, Requests, Presence]):
     """One connection to a NATS server."""
+
+    _name = "nats"
+    # JetStream finds no waiting message by its id, and shows one only to who takes it alone.
+    drop = browse = refusing("browse")
 
     def __init__(self, url: str, limits: Limits, clock: Clock, *, address: str = "") -> None:
         settings = settings_of(url)
@@ -114,11 +115,6 @@ class NatsEngine:
                     await self._presence.leave_all()
         self._stop()
         await self._link.close()
-
-    def vanish(self) -> None:
-        """Be gone as by `kill -9`: no word to anybody."""
-        self._stop()
-        self._link.vanish()
 
     async def publish(self, topic: str, message: Message, *, keep_last: bool = False) -> None:
         """Give it to all who listen, and to the queues that are bound."""
@@ -187,11 +183,6 @@ class NatsEngine:
         self._link.alive()
         return await self._queues.leases.extend(leases, lease_s)
 
-    async def drop(self, queue: str, ids: Sequence[str]) -> int:  # noqa: ARG002
-        """Refuse: JetStream does not find a waiting message by its id."""
-        demand(self.capabilities, "browse")
-        return 0
-
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> list[Entry]:
         """Return dead letters, oldest first."""
         self._link.alive()
@@ -209,18 +200,6 @@ class NatsEngine:
         self._link.alive()
         return await self._queues.leases.dead.discard(queue, ids)
 
-    async def browse(
-        self,
-        queue: str,  # noqa: ARG002
-        *,
-        states: Sequence[EntryState],  # noqa: ARG002
-        limit: int = 100,  # noqa: ARG002
-        after: str = "",  # noqa: ARG002
-    ) -> list[Entry]:
-        """Refuse: what is in a work-queue stream is seen by taking it alone."""
-        demand(self.capabilities, "browse")
-        return []
-
     async def queues(self) -> list[QueueStats]:
         """Return every queue; a returned job that nobody took again counts as not ready."""
         self._link.alive()
@@ -230,32 +209,6 @@ class NatsEngine:
         """Return the topics that have a present value."""
         self._link.alive()
         return await self._topics.stats()
-
-    async def request(self, address: str, message: Message, *, timeout_s: float) -> Message:
-        """Return the one answer, or one error."""
-        self._check(message)
-        return await self._requests.request(address, message, timeout_s)
-
-    async def serve(self, address: str, handler: Handler) -> Serving:
-        """Answer from now on."""
-        self._link.alive()
-        return await self._requests.serve(address, handler)
-
-    async def join(self, address: str, info: Mapping[str, str]) -> Membership:
-        """Be there."""
-        self._link.alive()
-        return await self._presence.join(address, info)
-
-    async def watch(self, pattern: str) -> PresenceWatch:
-        """Watch who is there."""
-        self._link.alive()
-        return await self._presence.watch(pattern)
-
-    def _check(self, message: Message) -> None:
-        self._link.alive()
-        size, most = len(message.data), self._bytes_max
-        if size > most:
-            raise MessageTooLarge(f"{size} bytes; a message on nats may have {most}")
 
     def _check_version(self) -> None:
         version = self._link.server.connected_server_version

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 
 from slixmpp import JID
 
 from mergepoint.bus.adapters import xmpp_stanza as stanza
+from mergepoint.bus.adapters.live_half import LiveHalf
 from mergepoint.bus.adapters.no_queues import NoQueues
 from mergepoint.bus.adapters.xmpp_link import Link
 from mergepoint.bus.adapters.xmpp_presence import Presence
@@ -25,17 +25,13 @@ from mergepoint.bus.adapters.xmpp_topics import Topics
 from mergepoint.bus.capabilities import Capabilities, Durability, Watching, refuse_waiting
 from mergepoint.bus.contract import (
     Engine,
-    Handler,
     Limits,
-    Membership,
     OnState,
     Overflow,
-    PresenceWatch,
-    Serving,
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, MessageTooLarge
+from mergepoint.bus.errors import BusError
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
@@ -45,8 +41,10 @@ READERS_MAX = 100
 """People one alert is sent to at most."""
 
 
-class XmppEngine(NoQueues):
+class XmppEngine(LiveHalf[Link, Requests, Presence], NoQueues):
     """One process as a resource of the site's account."""
+
+    _name = "xmpp"
 
     def __init__(self, url: str, limits: Limits, clock: Clock, *, address: str = "") -> None:  # noqa: ARG002
         self._bytes_max = min(limits.message_bytes_max, stanza.MESSAGE_BYTES_MAX)
@@ -99,11 +97,6 @@ class XmppEngine(NoQueues):
         self._stop()
         await self._link.close()
 
-    def vanish(self) -> None:
-        """Be gone as by `kill -9`: no word to anybody."""
-        self._stop()
-        self._link.vanish()
-
     async def publish(self, topic: str, message: Message, *, keep_last: bool = False) -> None:
         """Give it to all who listen; an alert to people as well."""
         self._check(message)
@@ -130,26 +123,6 @@ class XmppEngine(NoQueues):
         self._link.alive()
         return await self._topics.stats()
 
-    async def request(self, address: str, message: Message, *, timeout_s: float) -> Message:
-        """Return the one answer, or one error."""
-        self._check(message)
-        return await self._requests.request(address, message, timeout_s)
-
-    async def serve(self, address: str, handler: Handler) -> Serving:
-        """Answer from now on."""
-        self._link.alive()
-        return await self._requests.serve(address, handler)
-
-    async def join(self, address: str, info: Mapping[str, str]) -> Membership:
-        """Be there, for processes and for people."""
-        self._link.alive()
-        return await self._presence.join(address, info)
-
-    async def watch(self, pattern: str) -> PresenceWatch:
-        """Watch who is there."""
-        self._link.alive()
-        return await self._presence.watch(pattern)
-
     async def _tell_people(self, text: str) -> None:
         """Send a chat message to everybody who may see the account's presence."""
         client = await self._link.client()
@@ -166,12 +139,6 @@ class XmppEngine(NoQueues):
         task = asyncio.ensure_future(self._topics.end_of(jid))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _check(self, message: Message) -> None:
-        self._link.alive()
-        size, most = len(message.data), self._bytes_max
-        if size > most:
-            raise MessageTooLarge(f"{size} bytes; a message over xmpp may have {most}")
 
     def _stop(self) -> None:
         for task in self._tasks:

@@ -10,10 +10,10 @@ within the time of a few beats. What was published in between is lost (`Gap(0)`)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 
 from mergepoint.bus.adapters import zeromq_wire as wire
-from mergepoint.bus.adapters.no_queues import NoQueues
+from mergepoint.bus.adapters.live_half import LiveHalf
+from mergepoint.bus.adapters.no_queues import NoQueues, refusing
 from mergepoint.bus.adapters.zeromq_link import Link
 from mergepoint.bus.adapters.zeromq_presence import Presence
 from mergepoint.bus.adapters.zeromq_relay import Frames
@@ -22,26 +22,25 @@ from mergepoint.bus.adapters.zeromq_topics import Topics
 from mergepoint.bus.capabilities import Capabilities, Durability, Watching, demand, refuse_waiting
 from mergepoint.bus.contract import (
     Engine,
-    Handler,
     Limits,
-    Membership,
     OnState,
     Overflow,
-    PresenceWatch,
-    Serving,
     Subscription,
     TopicStats,
 )
-from mergepoint.bus.errors import BusError, MessageTooLarge
+from mergepoint.bus.errors import BusError
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 
 
-class ZeromqEngine(NoQueues):
+class ZeromqEngine(LiveHalf[Link, Requests, Presence], NoQueues):
     """One process on a bus over ZeroMQ."""
 
+    _name = "zeromq"
+    last = refusing("last")
+
     def __init__(self, url: str, limits: Limits, clock: Clock, *, address: str = "") -> None:  # noqa: ARG002
-        self._limits = limits
+        self._bytes_max = limits.message_bytes_max
         self._link = Link(url, limits, clock)
         self._topics = Topics(self._link)
         self._requests = Requests(self._link)
@@ -69,7 +68,7 @@ class ZeromqEngine(NoQueues):
             request=True,
             presence=Watching.HEARTBEAT,
             lease=Watching.NONE,
-            message_bytes_max=self._limits.message_bytes_max,
+            message_bytes_max=self._bytes_max,
         )
 
     async def open(self, on_state: OnState) -> None:
@@ -89,21 +88,12 @@ class ZeromqEngine(NoQueues):
         self._stop()
         await self._link.close()
 
-    def vanish(self) -> None:
-        """Be gone as by `kill -9`: no word to anybody."""
-        self._stop()
-        self._link.vanish()
-
     async def publish(self, topic: str, message: Message, *, keep_last: bool = False) -> None:
         """Give it to the relay; nothing is kept for who listens later."""
         self._check(message)
         if keep_last:
             demand(self.capabilities, "last")
         await self._topics.publish(topic, message)
-
-    async def last(self, topic: str) -> Message | None:  # noqa: ARG002
-        """Refuse."""
-        raise self._refuse("last")
 
     async def subscribe(
         self, pattern: str, *, overflow: Overflow = Overflow.GAP, last: bool = False
@@ -121,37 +111,11 @@ class ZeromqEngine(NoQueues):
         self._link.alive()
         return self._topics.stats()
 
-    async def request(self, address: str, message: Message, *, timeout_s: float) -> Message:
-        """Return the one answer, or one error."""
-        self._check(message)
-        return await self._requests.request(address, message, timeout_s)
-
-    async def serve(self, address: str, handler: Handler) -> Serving:
-        """Answer from now on."""
-        self._link.alive()
-        return await self._requests.serve(address, handler)
-
-    async def join(self, address: str, info: Mapping[str, str]) -> Membership:
-        """Be there."""
-        self._link.alive()
-        return await self._presence.join(address, info)
-
-    async def watch(self, pattern: str) -> PresenceWatch:
-        """Watch who is there."""
-        self._link.alive()
-        return await self._presence.watch(pattern)
-
     def _hear(self, frames: Frames) -> None:
         if frames[0].startswith(wire.TOPIC):
             self._topics.hear(frames)
         elif frames[0].startswith(wire.PRESENCE):
             self._presence.hear(frames)
-
-    def _check(self, message: Message) -> None:
-        self._link.alive()
-        size, most = len(message.data), self._limits.message_bytes_max
-        if size > most:
-            raise MessageTooLarge(f"{size} bytes; a message may have {most}")
 
     def _stop(self) -> None:
         self._topics.stop()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mergepoint.bus.adapters.no_queues import refusing
 from mergepoint.bus.adapters.rabbitmq import claims
 from mergepoint.bus.adapters.rabbitmq.dead import Dead
 from mergepoint.bus.adapters.rabbitmq.link import Link
@@ -26,7 +27,6 @@ from mergepoint.bus.contract import (
     Accepted,
     Engine,
     Entry,
-    EntryState,
     Handler,
     Lease,
     Limits,
@@ -48,6 +48,10 @@ from mergepoint.wire.envelope import Message
 
 class RabbitmqEngine:
     """One process's connections to a RabbitMQ."""
+
+    # The broker keeps no last values, and shows what waits only to who takes it.
+    last = refusing("last")
+    drop = browse = refusing("browse")
 
     def __init__(self, url: str, limits: Limits, clock: Clock, *, address: str = "") -> None:
         self._limits = limits
@@ -85,11 +89,6 @@ class RabbitmqEngine:
         if keep_last:
             demand(self.capabilities, "last")
         await self._topics.publish(topic, message)
-
-    async def last(self, topic: str) -> Message | None:  # noqa: ARG002 - refused
-        """Refuse: the broker keeps no last values."""
-        demand(self.capabilities, "last")
-        return None
 
     async def subscribe(
         self, pattern: str, *, overflow: Overflow = Overflow.GAP, last: bool = False
@@ -149,11 +148,6 @@ class RabbitmqEngine:
         self._link.check()
         return self._queues.leases.extend(leases, lease_s)
 
-    async def drop(self, queue: str, ids: Sequence[str]) -> int:  # noqa: ARG002 - refused
-        """Refuse: what waits cannot be picked out."""
-        demand(self.capabilities, "browse")
-        return 0
-
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> list[Entry]:
         """Return dead letters, in the order they died."""
         return await self._dead.list(queue, limit, after)
@@ -167,18 +161,6 @@ class RabbitmqEngine:
     async def discard(self, queue: str, ids: Sequence[str]) -> int:
         """Remove dead letters; return how many there were."""
         return await self._dead.discard(queue, ids)
-
-    async def browse(
-        self,
-        queue: str,  # noqa: ARG002 - refused
-        *,
-        states: Sequence[EntryState],  # noqa: ARG002
-        limit: int = 100,  # noqa: ARG002
-        after: str = "",  # noqa: ARG002
-    ) -> list[Entry]:
-        """Refuse: what waits cannot be looked at without taking it."""
-        demand(self.capabilities, "browse")
-        return []
 
     async def queues(self) -> list[QueueStats]:
         """Return the queues this connection has named, by name."""
