@@ -1,35 +1,29 @@
-"""The engine on XMPP keeps what every engine promises."""
+"""The engine on XMPP keeps what every engine promises.
+
+One after the other: reading XML computes more than it waits, so nothing is won side by side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from mergepoint_testkit.bus import Promise, promises
-from mergepoint_testkit.bus.lanes import Lanes, running_lanes
+from mergepoint_testkit.bus import Promise, keep, promises
 from mergepoint_testkit.bus.outages import brief_outages
 from mergepoint_testkit.prosody import ProsodyServer
 
 from .source import XmppSource
 
 
-@pytest.fixture(scope="module")
-def lanes(request: pytest.FixtureRequest, prosody: ProsodyServer) -> Iterator[Lanes]:
-    with running_lanes(request, lambda _lane: XmppSource(prosody)) as running:
-        yield running
-
-
 @pytest.mark.parametrize("promise", promises(), ids=str)
-def test_xmpp_keeps(promise: Promise, lanes: Lanes) -> None:
-    lanes.keep(promise)
+def test_xmpp_keeps(promise: Promise, prosody: ProsodyServer) -> None:
+    keep(promise, XmppSource(prosody))
 
 
 @pytest.mark.parametrize("promise", brief_outages(), ids=str)
-def test_xmpp_survives(promise: Promise, lanes: Lanes) -> None:
-    lanes.keep(promise)
+def test_xmpp_survives(promise: Promise, prosody: ProsodyServer) -> None:
+    keep(promise, XmppSource(prosody))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("promise", promises("outages"), ids=str)
-def test_xmpp_survives_everything(promise: Promise, lanes: Lanes) -> None:
-    lanes.keep(promise)
+def test_xmpp_survives_everything(promise: Promise, prosody: ProsodyServer) -> None:
+    keep(promise, XmppSource(prosody))

@@ -19,21 +19,23 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
 from mergepoint_testkit.bus.promise import Promise, keep
 from mergepoint_testkit.bus.source import EngineSource
 
-LANES = 6
-"""Promises at once. They share one core at the most: what computes a second takes six."""
+LANES = 4
+"""Promises at once. They share one core at the most: what computes a second takes four."""
+ALONE = ("floods",)
+"""Themes that compute all the time: nothing else runs beside them, and they come last."""
 MakeSource = Callable[[int], EngineSource]
 """Makes a source for one promise, told the number of its lane: 0 to `LANES` - 1."""
 
 
 class Lanes:
-    """Begins with every promise that will be asked for, in that order, a few at a time."""
+    """Begins with the promises that will be asked for, in that order, a few at a time."""
 
     def __init__(self, make_source: MakeSource, wanted: Iterable[Promise]) -> None:
         self._make_source = make_source
@@ -42,11 +44,13 @@ class Lanes:
         self._pool = ThreadPoolExecutor(LANES, "lane", initializer=self._enter)
         self._coming: dict[str, Future[None]] = {}
         for promise in wanted:
-            self._begin(promise)
+            if not _is_alone(promise):
+                self._begin(promise)
 
     def keep(self, promise: Promise) -> None:
-        """Pass, fail or skip as the promise did; one that nobody wanted begins now."""
+        """Pass, fail or skip as the promise did; one that is kept alone begins and ends now."""
         if promise.name not in self._coming:
+            wait(self._coming.values())
             self._begin(promise)
         self._coming[promise.name].result()
 
@@ -84,3 +88,7 @@ def _wanted(request: pytest.FixtureRequest) -> Iterator[Promise]:
             promise = item.callspec.params.get("promise") if hasattr(item, "callspec") else None
             if isinstance(promise, Promise):
                 yield promise
+
+
+def _is_alone(promise: Promise) -> bool:
+    return promise.name.partition(".")[0] in ALONE
