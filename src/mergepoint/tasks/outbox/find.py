@@ -24,7 +24,7 @@ from mergepoint.tasks.outbox.joined_dbapi import (
     psycopg_open,
     sqlite_open,
 )
-from mergepoint.tasks.outbox.noted import is_apart, used
+from mergepoint.tasks.outbox.noted import has_noted, is_apart, used
 from mergepoint.tasks.outbox.site import Site
 from mergepoint.tasks.outbox.watching import (
     CONNECTION,
@@ -66,6 +66,8 @@ def join(explicit: object = None) -> Joined | None:
 
 
 def _found() -> Joined | None:
+    if not has_noted() and "django.db" not in sys.modules:
+        return None  # the common case of an app without an outbox, at every message
     found = [*_of_sqlalchemy(), *_of_drivers(), *_of_django()]
     if not found:
         return None

@@ -67,6 +67,11 @@ def forget(thing: object) -> None:
     _noted.set(tuple(one for one in _noted.get() if one.thing() not in (None, thing)))
 
 
+def has_noted() -> bool:
+    """Tell whether anything was used in this context; cheap."""
+    return bool(_noted.get())
+
+
 def used() -> Iterator[tuple[Any, str, bool]]:
     """Yield everything used in this context: the thing, its kind, and whether it is ours."""
     owner = Owner.current()
