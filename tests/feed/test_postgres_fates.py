@@ -182,6 +182,26 @@ def test_a_crash_empties_the_log_and_begins_a_new_epoch(
     assert follower.rows() == [("tickets", "insert", 3, "c")]
 
 
+def test_a_copy_in_the_place_of_a_database_is_a_gap(
+    tickets: psycopg.Connection, server: Postgres, postgres_url: str, follow: Follow
+) -> None:
+    follower = follow()
+    tickets.execute("INSERT INTO tickets VALUES (1, 'a')")
+    follower.rows()
+    [name] = tickets.execute("SELECT current_database()").fetchone() or ("",)
+    tickets.close()
+    with psycopg.connect(server.url(), autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        other.execute(f"ALTER DATABASE {name} RENAME TO {name}_before")
+        other.execute(f"CREATE DATABASE {name} TEMPLATE {name}_before")
+    with pytest.raises(FeedUnreachable):
+        follower.read()
+
+    assert follower.read().gap
+
+
 def test_a_cursor_of_a_later_state_is_a_gap(tickets: object, follow: Follow) -> None:
     follower = follow()
     assert follower.position is not None

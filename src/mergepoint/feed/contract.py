@@ -54,6 +54,8 @@ class FeedLimits:
     """How often an edge asks while it is busy."""
     read_s: float = 1.0
     """How long one read of a log may take before the database counts as unreachable."""
+    work_s: float = 30.0
+    """How long an audit, a trim or a page of changes may take."""
     answer_s: float = 0.2
     """How long a pull waits for a database before its answer goes out without it."""
     retry_s: float = 0.25

@@ -35,6 +35,7 @@ class Upkeep:
         self._tell = tell
         self._audits: dict[str, Audit] = {}
         self._epochs: dict[str, str] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -43,18 +44,28 @@ class Upkeep:
 
     async def stop(self) -> None:
         """End."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._looking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def audited(self, name: str, epoch: str) -> None:
         """Return once this source was audited in this epoch. Raises `FeedError`.
 
         A log that is another one than before may have other tables.
         """
-        if self._epochs.get(name) != epoch:
-            await self._look(name)
-            self._epochs[name] = epoch
+        if self._epochs.get(name) == epoch:
+            return
+        if name not in self._looking:
+            self._looking[name] = asyncio.create_task(self._look(name))
+        looking = self._looking[name]
+        try:
+            # Shielded: whoever gives up waiting does not end it for the next one.
+            await asyncio.shield(looking)
+        finally:
+            if looking.done():
+                self._looking.pop(name, None)
+        self._epochs[name] = epoch
 
     def status(self) -> dict[str, Any]:
         """Return what the last audits found, for people."""

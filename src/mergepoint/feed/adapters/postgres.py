@@ -73,8 +73,8 @@ class Reader:
         self._limits = limits
         self._clock = clock
         self._database = database
-        self._reading = _Link(database, limits)
-        self._working = _Link(database, limits)
+        self._reading = _Link(database, limits.read_s)
+        self._working = _Link(database, max(limits.read_s, limits.work_s))
         self._ages: deque[tuple[float, str]] = deque()
         """When which transactions were all over, for trimming by age."""
 
@@ -189,11 +189,11 @@ class Reader:
 class _Link:
     """One connection, made when it is needed and again when it was lost."""
 
-    def __init__(self, database: Database, limits: FeedLimits) -> None:
+    def __init__(self, database: Database, statement_s: float) -> None:
         self.server = ""
-        """Which cluster it is."""
+        """Which database of which cluster it is."""
         self._database = database
-        self._limits = limits
+        self._statement_s = statement_s
         self._db: psycopg.AsyncConnection | None = None
         self._turn = asyncio.Lock()
 
@@ -221,7 +221,7 @@ class _Link:
                 autocommit=True,
                 connect_timeout=CONNECT_S,
                 application_name=f"mergepoint feed {self._database.name}",
-                options=f"-c statement_timeout={int(1000 * self._limits.read_s)}"
+                options=f"-c statement_timeout={int(1000 * self._statement_s)}"
                 " -c default_transaction_isolation=read\\ committed",
             )
             row = await (await self._db.execute(_SERVER.encode())).fetchone()
@@ -243,7 +243,10 @@ class _Link:
         return FeedUnreachable(f"database {name}: {said(error)}")
 
 
-_SERVER = "SELECT system_identifier::text FROM pg_control_system()"
+_SERVER = (
+    "SELECT system_identifier || '-' || (SELECT oid FROM pg_database"
+    " WHERE datname = current_database()) FROM pg_control_system()"
+)
 
 
 def changes_of(row: Row) -> list[Change]:
