@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -99,6 +104,16 @@ def test_a_coroutine_does_the_same_with_its_own_session(site: PostgresSite, ship
 
     handle = asyncio.run(story())
     assert messages(site.url) == [handle.id]
+
+
+def test_django_does_both_in_its_atomic_blocks(site: PostgresSite) -> None:
+    program = Path(__file__).with_name("django_app.py")
+    told = {**os.environ, "MERGEPOINT_BUS": json.dumps(site._bus("django/0"))}
+    done = subprocess.run(
+        [sys.executable, str(program)], env=told, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["queued", "running", "completed"]
 
 
 def test_of_one_kind_there_is_one_and_the_second_asker_is_given_its_handle(
