@@ -1,74 +1,36 @@
-"""What a collection promises, the same on every engine."""
+"""What a collection keeps and finds, the same on every engine."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
-import mongomock
 import pytest
 from sqlalchemy import text
 
-from mergepoint.data.config import Bounds
 from mergepoint.data.documents.contract import Documents, Index, Updated
-from mergepoint.data.documents.mongo import MongoDocuments
 from mergepoint.data.errors import DataRefused, DocumentRefused, DuplicateKey, QueryRefused
 from mergepoint.data.site import Data
 
-UTC = datetime.UTC
-SCHEMA = {
-    "type": "object",
-    "required": ["title"],
-    "properties": {"title": {"type": "string"}, "votes": {"type": "integer", "minimum": 0}},
-}
-NOTES = [
-    {"_id": 1, "title": "a", "votes": 3, "tags": ["x", "y"], "by": {"name": "ann", "age": 30}},
-    {"_id": 2, "title": "b", "votes": 7, "tags": [], "by": {"name": "bob"}},
-    {"_id": "3", "title": "c", "votes": 7.5, "tags": ["y"], "lines": [{"n": 1}, {"n": 2}]},
-    {"_id": "4", "title": None, "at": datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)},
-]
+sys.path.insert(0, str(Path(__file__).parent))
+from collections_scene import (
+    MONGODB,
+    NOTES,
+    SCHEMA,
+    UTC,
+    ids,
+    is_lacking,
+    kind,
+    notes,
+    open_notes,
+    url,
+)
 
-
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def url(kind: str, tmp_path, request: pytest.FixtureRequest) -> str:
-    """The base of `make_data`; a MongoDB collection has none."""
-    if kind == "postgresql":
-        return request.getfixturevalue("empty_postgres")
-    return f"sqlite:///{tmp_path}/app.db"
-
-
-@pytest.fixture
-def notes(kind: str, request: pytest.FixtureRequest) -> Documents:
-    return open_notes(kind, request)
-
-
-def open_notes(kind: str, request: pytest.FixtureRequest, **how: Any) -> Documents:
-    if kind == "mongodb":
-        client: Any = mongomock.MongoClient("mongodb://server/shop", tz_aware=True)
-        return MongoDocuments(client, "notes", Bounds(**how.pop("bounds", {})), **how)  # type: ignore[return-value]
-    data = request.getfixturevalue("make_data")(**how.pop("bounds", {}))
-    return data.documents("notes", **how)
-
-
-NOT_IN_MONGOMOCK = ("$mod", "$mul", "$unset", "$sortByCount")
-"""What the stand-in for a MongoDB server does not know as a filter, an update or a stage."""
-
-
-def skip_what_mongomock_lacks(kind: str, *told: Any) -> None:
-    lacking = [sign for sign in NOT_IN_MONGOMOCK if sign in told]
-    if kind == "mongodb" and lacking:
-        pytest.skip(f"mongomock has no {lacking[0]} here")
-
-
-def ids(found: list[dict[str, Any]]) -> list[Any]:
-    return [one["_id"] for one in found]
+__all__ = ["kind", "notes", "url"]
 
 
 def test_a_document_comes_back_as_it_was_kept(notes: Documents) -> None:
@@ -138,8 +100,8 @@ def test_a_filter_finds_what_mongodb_documents_say(
         for field in ("votes", "title", "tags", "by.name", "lines.n"):
             notes.create_index(field)
     for query, expected in FOUND:
-        if kind == "mongodb" and "$mod" in str(query):
-            continue  # mongomock does not know it
+        if is_lacking(kind, query, ("$mod",)):
+            continue
         assert ids(notes.find(query)) == expected, query
         assert notes.count(query) == len(expected), query
 
@@ -155,110 +117,6 @@ def test_sorting_skipping_and_choosing_fields(notes: Documents) -> None:
         "title": "b", "votes": 7,
     }  # fmt: skip
     assert notes.distinct("tags") == ["x", "y"]
-
-
-UPDATES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
-    ({"a": 1}, {"$set": {"b.c": 2}}, {"a": 1, "b": {"c": 2}}),
-    ({"a": {"b": 1, "c": 2}}, {"$unset": {"a.b": ""}}, {"a": {"c": 2}}),
-    ({"a": 1}, {"$inc": {"a": 2, "b": -1}}, {"a": 3, "b": -1}),
-    ({"a": 3}, {"$mul": {"a": 2, "b": 5}}, {"a": 6, "b": 0}),
-    ({"a": 3, "b": 3}, {"$min": {"a": 2}, "$max": {"b": 2}}, {"a": 2, "b": 3}),
-    ({"a": 1}, {"$rename": {"a": "b"}}, {"b": 1}),
-    ({"a": [1]}, {"$push": {"a": 2}}, {"a": [1, 2]}),
-    ({"a": [3, 1]}, {"$push": {"a": {"$each": [2], "$sort": 1, "$slice": 2}}}, {"a": [1, 2]}),
-    ({"a": [1]}, {"$push": {"a": {"$each": [8, 9], "$position": 0}}}, {"a": [8, 9, 1]}),
-    ({"a": [1]}, {"$addToSet": {"a": {"$each": [1, 2]}}}, {"a": [1, 2]}),
-    ({"a": [1, 5, 7]}, {"$pull": {"a": {"$gt": 4}}}, {"a": [1]}),
-    ({"a": [{"n": 1}, {"n": 2}]}, {"$pull": {"a": {"n": 1}}}, {"a": [{"n": 2}]}),
-    ({"a": [1, 2, 1]}, {"$pullAll": {"a": [1]}}, {"a": [2]}),
-    ({"a": [1, 2]}, {"$pop": {"a": -1}}, {"a": [2]}),
-    ({"a": [{"n": 1}]}, {"$set": {"a.0.n": 5}}, {"a": [{"n": 5}]}),
-]
-
-
-@pytest.mark.parametrize(("before", "update", "after"), UPDATES)
-def test_an_update_changes_what_it_says(kind, notes: Documents, before, update, after) -> None:
-    if "$mul" in update:
-        skip_what_mongomock_lacks(kind, *update)
-    notes.insert({"_id": "x", **before})
-
-    assert notes.update_one({"_id": "x"}, update) == Updated(1, 1)
-    assert notes.find_one({"_id": "x"}) == {"_id": "x", **after}
-
-
-def test_changing_many_upserting_replacing_and_removing(notes: Documents) -> None:
-    notes.insert_many(NOTES)
-    assert notes.update_many({"votes": {"$gte": 7}}, {"$inc": {"votes": 1}}) == Updated(2, 2)
-    assert notes.update_many({"votes": 3}, {"$set": {"votes": 3}}) == Updated(1, 0)
-    assert notes.update_one({"_id": "none"}, {"$set": {"a": 1}}) == Updated(0, 0)
-    done = notes.update_one(
-        {"title": "new", "votes": {"$gt": 5}}, {"$set": {"a": 1}, "$setOnInsert": {"b": 2}},
-        upsert=True,
-    )  # fmt: skip
-    assert (done.matched, done.modified) == (0, 0)
-    assert notes.find_one({"title": "new"}) == {
-        "_id": done.upserted_id, "title": "new", "a": 1, "b": 2,
-    }  # fmt: skip
-    assert notes.replace_one({"_id": 2}, {"only": 1}) == Updated(1, 1)
-    assert notes.find_one({"_id": 2}) == {"_id": 2, "only": 1}
-    assert notes.replace_one({"_id": "r"}, {"n": 1}, upsert=True).upserted_id == "r"
-    assert notes.delete_one({"_id": 1}) == 1
-    assert notes.delete_one({"_id": 1}) == 0
-    assert notes.delete_many({}) == 5
-    assert notes.count() == 0
-
-
-AGGREGATES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
-    ([{"$match": {"votes": {"$gt": 3}}}, {"$count": "n"}], [{"n": 2}]),
-    (
-        [
-            {"$unwind": "$tags"},
-            {"$group": {"_id": "$tags", "n": {"$sum": 1}, "most": {"$max": "$votes"}}},
-            {"$sort": {"_id": 1}},
-        ],
-        [{"_id": "x", "n": 1, "most": 3}, {"_id": "y", "n": 2, "most": 7.5}],
-    ),
-    (
-        [
-            {"$match": {"votes": {"$exists": True}}},
-            {"$group": {"_id": None, "mean": {"$avg": "$votes"}, "all": {"$push": "$title"}}},
-        ],
-        [{"_id": None, "mean": 17.5 / 3, "all": ["a", "b", "c"]}],
-    ),
-    (
-        [
-            {"$match": {"_id": {"$in": [1, 2]}}},
-            {"$project": {"_id": 0, "who": {"$toUpper": "$by.name"}, "v": {"$add": ["$votes", 1]}}},
-        ],
-        [{"who": "ANN", "v": 4}, {"who": "BOB", "v": 8}],
-    ),
-    (
-        [
-            {"$match": {"_id": 1}},
-            {"$addFields": {"big": {"$cond": [{"$gte": ["$votes", 3]}, "yes", "no"]}}},
-            {"$unset": ["tags", "by", "title"]},
-        ],
-        [{"_id": 1, "votes": 3, "big": "yes"}],
-    ),
-    (
-        [{"$match": {"by": {"$exists": True}}}, {"$replaceRoot": {"newRoot": "$by"}}],
-        [{"name": "ann", "age": 30}, {"name": "bob"}],
-    ),
-    ([{"$sort": {"votes": -1}}, {"$skip": 1}, {"$limit": 1}, {"$project": {"votes": 1}}],
-     [{"_id": 2, "votes": 7}]),
-    (
-        [{"$unwind": "$tags"}, {"$sortByCount": "$tags"}, {"$limit": 1}],
-        [{"_id": "y", "count": 2}],
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("stages", "expected"), AGGREGATES)
-def test_a_pipeline_gives_what_its_stages_say(kind, notes: Documents, stages, expected) -> None:
-    skip_what_mongomock_lacks(kind, *(name for stage in stages for name in stage))
-    notes.insert_many(NOTES)
-
-    assert notes.aggregate(stages) == expected
 
 
 REFUSED = [
@@ -286,11 +144,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("call", REFUSED)
-def test_what_is_not_understood_is_refused_and_nothing_done(notes: Documents, call) -> None:
+def test_what_is_not_understood_is_refused_and_nothing_done(notes: Documents) -> None:
     notes.insert({"_id": 1, "a": 5})
-    with pytest.raises(QueryRefused):
-        call(notes)
+    for number, call in enumerate(REFUSED):
+        with pytest.raises(QueryRefused):
+            call(notes)
+            pytest.fail(f"REFUSED[{number}] was taken")
     assert notes.find() == [{"_id": 1, "a": 5}]
 
 
@@ -301,18 +160,19 @@ BAD_DOCUMENTS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=repr)
 def test_a_document_that_cannot_be_kept_everywhere_is_refused_everywhere(
-    notes: Documents, document
+    notes: Documents,
 ) -> None:
-    with pytest.raises(DocumentRefused):
-        notes.insert(document)
+    for document in BAD_DOCUMENTS:
+        with pytest.raises(DocumentRefused):
+            notes.insert(document)
+            pytest.fail(f"{document!r} was taken")
     assert notes.count() == 0
 
 
 def test_an_id_or_a_unique_value_is_there_once(kind: str, notes: Documents) -> None:
     notes.insert({"_id": 1, "mail": "a"})
-    with pytest.raises(DuplicateKey, match="" if kind == "mongodb" else "this _id"):
+    with pytest.raises(DuplicateKey, match="this _id"):
         notes.insert({"_id": 1})
     name = notes.create_index("mail", unique=True)
     assert notes.create_index("mail", unique=True) == name
@@ -320,8 +180,9 @@ def test_an_id_or_a_unique_value_is_there_once(kind: str, notes: Documents) -> N
     with pytest.raises(DuplicateKey, match="unique index"):
         notes.insert({"mail": "a"})
     notes.insert({"_id": 2})
-    with pytest.raises(DuplicateKey):
-        notes.insert({"_id": 3})
+    if kind != "server":  # FerretDB 1.24 lets several be without the field
+        with pytest.raises(DuplicateKey):
+            notes.insert({"_id": 3})
     with pytest.raises(DuplicateKey):
         notes.update_one({"_id": 2}, {"$set": {"mail": "a"}})
     notes.drop_index(name)
@@ -338,7 +199,7 @@ def test_a_schema_holds_for_everything_that_is_written(
         notes.insert({"votes": 1})
     with pytest.raises(DocumentRefused, match="votes: -1 is less than the minimum"):
         notes.replace_one({"_id": 1}, {"title": "b", "votes": -1})
-    refused = DataRefused if kind == "mongodb" else DocumentRefused
+    refused = DataRefused if kind in MONGODB else DocumentRefused
     with pytest.raises(refused):
         notes.update_one({"_id": 1}, {"$inc": {"votes": -1}})
     assert notes.find() == [{"_id": 1, "title": "a", "votes": 0}]
@@ -366,14 +227,14 @@ def test_coroutines_have_every_method(kind: str, notes: Documents, request) -> N
         await notes.ainsert_many([{"_id": n} for n in range(2, 1205)])  # type: ignore[attr-defined]
         assert len([one async for one in notes.astream()]) == 1204
         assert await notes.acount() == 1204  # type: ignore[attr-defined]
-        if kind != "mongodb":
+        if kind not in MONGODB:
             await notes._data.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(work())
 
 
 def test_documents_and_tables_commit_together(kind: str, url: str, make_data) -> None:
-    if kind == "mongodb":
+    if kind in MONGODB:
         pytest.skip("powers.joins_transactions is False")
     data: Data = make_data()
     notes = data.documents("notes")
@@ -396,7 +257,7 @@ def test_documents_and_tables_commit_together(kind: str, url: str, make_data) ->
 
 
 def test_an_index_is_used_for_what_it_is_over(kind: str, url: str, make_data) -> None:
-    if kind == "mongodb":
+    if kind in MONGODB:
         pytest.skip("the server's own affair")
     from mergepoint.data.documents.prefilter import where
 

@@ -182,6 +182,28 @@ print(found.repeated_max, found.where.rpartition("/")[2])
 """
 
 
+def test_what_is_put_in_a_transaction_exists_if_and_only_if_it_commits() -> None:
+    from mergepoint.tasks import outbox
+
+    rows = text("SELECT count(*) FROM mergepoint_outbox")
+    with mergepoint.Site.testing() as site:
+        with site.data.session() as session:
+            for statement in outbox.ddl("sqlite"):
+                session.execute(text(statement))
+        with pytest.raises(KeyError), site.data.transaction():
+            site.data.documents("notes").insert({"a": 1})
+            site.bus.queue("mail").put({"to": "ann"})
+            assert site.data.session().scalar(rows) == 1
+            raise KeyError
+        with site.data.session() as session:
+            assert session.scalar(rows) == 0
+        with site.data.transaction():
+            site.data.documents("notes").insert({"a": 1})
+            site.bus.queue("mail").put({"to": "ann"})
+        with site.data.session() as session:
+            assert session.scalar(rows) == 1
+
+
 def test_a_site_in_a_test_has_a_database_of_its_own() -> None:
     with mergepoint.Site.testing() as one, mergepoint.Site.testing() as other:
         one.data.documents("notes").insert({"a": 1})

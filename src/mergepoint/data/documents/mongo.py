@@ -8,11 +8,13 @@ Rule:   a query is checked as for the other engines before it is sent, so that w
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from bson.regex import Regex
 from pymongo import MongoClient
 from pymongo.errors import (
     AutoReconnect,
@@ -127,11 +129,11 @@ class MongoDocuments:
         most = self._bounds.documents_max
 
         def work() -> list[Document]:
-            cursor = self._collection.find(filter or {}, fields or None)
+            cursor = self._collection.find(sent(filter), fields or None)
             if order:
                 cursor = cursor.sort(order)
             cursor = cursor.skip(skip).limit(limit or most + 1)
-            return list(stages.bounded(cursor, most, "returned"))
+            return [plain(one) for one in stages.bounded(cursor, most, "returned")]
 
         return self._told(work)
 
@@ -150,11 +152,11 @@ class MongoDocuments:
         """See `Documents`."""
         matcher(filter)
         cursor = self._told(
-            lambda: self._collection.find(filter or {}, batch_size=self._bounds.stream_rows)
+            lambda: self._collection.find(sent(filter), batch_size=self._bounds.stream_rows)
         )
         with cursor:
             while (document := self._told(lambda: next(cursor, None))) is not None:
-                yield document
+                yield plain(document)
 
     async def astream(self, filter: Query = None) -> AsyncIterator[Document]:  # noqa: A002
         """See `Documents`."""
@@ -165,13 +167,14 @@ class MongoDocuments:
     def count(self, filter: Query = None) -> int:  # noqa: A002
         """See `Documents`."""
         matcher(filter)
-        return int(self._told(lambda: self._collection.count_documents(filter or {})))
+        return int(self._told(lambda: self._collection.count_documents(sent(filter))))
 
     def distinct(self, path: str, filter: Query = None) -> list[Any]:  # noqa: A002
         """See `Documents`."""
         matcher(filter)
         parts_of(path)
-        return sorted(self._told(lambda: self._collection.distinct(path, filter or {})), key=key)
+        found = self._told(lambda: self._collection.distinct(path, sent(filter)))
+        return sorted(map(plain, found), key=key)
 
     def update_one(self, filter: Filter, update: Filter, *, upsert: bool = False) -> Updated:  # noqa: A002
         """See `Documents`."""
@@ -189,23 +192,23 @@ class MongoDocuments:
         size_checked(whole, self._bounds.document_bytes_max)
         body = {name: value for name, value in whole.items() if name != "_id" or "_id" in document}
         if upsert and "_id" not in body and "_id" not in filter:
-            done = self._told(lambda: self._collection.replace_one(filter, body))
+            done = self._told(lambda: self._collection.replace_one(sent(filter), body))
             if done.matched_count:
                 return _updated(done)
             return Updated(0, 0, self.insert(body))
         return _updated(
-            self._told(lambda: self._collection.replace_one(filter, body, upsert=upsert))
+            self._told(lambda: self._collection.replace_one(sent(filter), body, upsert=upsert))
         )
 
     def delete_one(self, filter: Filter) -> int:  # noqa: A002
         """See `Documents`."""
         matcher(filter)
-        return int(self._told(lambda: self._collection.delete_one(filter)).deleted_count)
+        return int(self._told(lambda: self._collection.delete_one(sent(filter))).deleted_count)
 
     def delete_many(self, filter: Filter) -> int:  # noqa: A002
         """See `Documents`."""
         matcher(filter)
-        return int(self._told(lambda: self._collection.delete_many(filter)).deleted_count)
+        return int(self._told(lambda: self._collection.delete_many(sent(filter))).deleted_count)
 
     def aggregate(self, pipeline: Sequence[Filter]) -> list[Document]:
         """See `Documents`."""
@@ -213,8 +216,8 @@ class MongoDocuments:
         most = self._bounds.documents_max
 
         def work() -> list[Document]:
-            cursor = self._collection.aggregate(list(pipeline))
-            return list(stages.bounded(cursor, most, "returned"))
+            cursor = self._collection.aggregate(sent(list(pipeline)))
+            return [plain(one) for one in stages.bounded(cursor, most, "returned")]
 
         return self._told(work)
 
@@ -270,7 +273,7 @@ class MongoDocuments:
             update = {**update, "$setOnInsert": {**update.get("$setOnInsert", {})}}
             update["$setOnInsert"].setdefault("_id", uuid4().hex)
         call = self._collection.update_many if many else self._collection.update_one
-        return _updated(self._told(lambda: call(query, update, upsert=upsert)))
+        return _updated(self._told(lambda: call(sent(query), sent(update), upsert=upsert)))
 
     def _told(self, work: Callable[[], T]) -> T:
         try:
@@ -289,8 +292,34 @@ class MongoDocuments:
             raise DataUnavailable(words(error)) from error
 
     def _duplicate(self, said: str) -> DuplicateKey:
-        what = "this _id" if "_id_" in said or "_id:" in said else "this value of a unique index"
+        what = "this _id" if "_id_" in said else "this _id, or this value of a unique index,"
         return DuplicateKey(f"{self.name} has a document with {what} already")
+
+
+def plain(value: Any) -> Any:
+    """Return a value without the driver's own types."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def sent(query: Any) -> Any:
+    """Return a query as a server takes it: of a pattern's flags only those that it knows."""
+    if query is None:
+        return {}
+    if isinstance(query, Mapping):
+        return {name: _sent(one) for name, one in query.items()}
+    return [_sent(one) for one in query]
+
+
+def _sent(value: Any) -> Any:
+    if isinstance(value, re.Pattern):
+        return Regex(value.pattern, value.flags & ~re.UNICODE)
+    if isinstance(value, Mapping | list | tuple):
+        return sent(value)
+    return value
 
 
 def _updated(done: Any) -> Updated:
