@@ -36,8 +36,8 @@ def install(database: str | None, sql: bool) -> None:
 
     Run it after each migration: what is there already stays as it is.
     """
-    from mergepoint.feed.engines import tools_of
     from mergepoint.feed.contract import FeedLimits
+    from mergepoint.feed.engines import tools_of
 
     limits = FeedLimits()
     _statements(
@@ -91,11 +91,11 @@ def _statements(name: str | None, sql: bool, word: str, plan: Work, do: Work) ->
 @common_options
 def audit(database: str | None) -> None:
     """Name every table whose changes are not all logged, and what to do. Exits with 1 if any."""
-    from mergepoint.feed.engines import tools_of
     from mergepoint.cli.feed_reach import audit_json, chosen, site_with_databases
     from mergepoint.cli.invocation import invocation
     from mergepoint.cli.output import document, say, show_table
     from mergepoint.core.errors import Exit
+    from mergepoint.feed.engines import tools_of
 
     found = {one.name: tools_of(one).look(one) for one in chosen(site_with_databases(), database)}
     if invocation().as_json:
@@ -166,10 +166,10 @@ def tail(database: str | None, count: int | None) -> None:
 async def _follow(database: Database, count: int | None) -> None:
     import asyncio
 
-    from mergepoint.feed.engines import reader_of
     from mergepoint.cli.output import say
     from mergepoint.core.clock import SystemClock
     from mergepoint.feed.contract import FeedLimits
+    from mergepoint.feed.engines import reader_of
 
     reader = reader_of(database, FeedLimits(read_s=10.0), SystemClock())
     try:
