@@ -182,6 +182,27 @@ def test_an_asgi_app_has_the_same_promises(data: Data) -> None:
     assert ids(data) == ["a"]
 
 
+def test_an_asgi_request_that_finds_no_connection_is_told_503(make_data) -> None:
+    data = make_data(connections_max=1, connection_wait_s=0.05)
+
+    async def app(scope, receive, send):
+        await data.asession().execute(ADD, {"id": "a"})
+
+    async def work() -> list[dict[str, Any]]:
+        async with data.asession() as holder:
+            await holder.execute(text("SELECT 1"))
+            answer = await asked_asgi(app)
+        await data.aclose()
+        return answer
+
+    head, body = asyncio.run(work())
+
+    assert head["status"] == 503
+    assert (b"retry-after", b"1") in head["headers"]
+    assert body["body"].startswith(b"data.pool_exhausted: all 1 connections")
+    assert ids(data) == []
+
+
 def test_threads_of_an_asgi_app_are_part_of_its_request(data: Data) -> None:
     async def app(scope, receive, send):
         def blocking() -> None:

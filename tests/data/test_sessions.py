@@ -81,6 +81,30 @@ def test_coroutines_have_the_same_promises(data: Data) -> None:
     assert ids(data) == ["a", "c"]
 
 
+def test_a_transaction_can_stand_above_a_function(data: Data) -> None:
+    @data.transaction()
+    def add(id_: str, fails: bool) -> None:
+        data.session().execute(ADD, {"id": id_})
+        if fails:
+            raise KeyError
+
+    @data.atransaction()
+    async def aadd(id_: str) -> None:
+        await data.asession().execute(ADD, {"id": id_})
+
+    async def work() -> None:
+        await aadd("c")
+        await aadd("d")
+        await data.aclose()
+
+    add("a", False)
+    with pytest.raises(KeyError):
+        add("b", True)
+    asyncio.run(work())
+
+    assert ids(data) == ["a", "c", "d"]
+
+
 def test_a_read_only_session_refuses_writes_and_the_next_one_takes_them(data: Data) -> None:
     with pytest.raises(DataError) as refused, data.session(read_only=True) as session:
         try:

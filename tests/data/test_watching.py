@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import selectinload
@@ -17,7 +19,7 @@ from mergepoint.cli.commands.db import advised
 from mergepoint.core.clock import SystemClock
 from mergepoint.data.config import of_urls
 from mergepoint.data.site import Data
-from mergepoint.data.watching import plans
+from mergepoint.data.watching import drivers, plans
 from mergepoint.data.watching.record import ENTRIES_MAX, Record
 from mergepoint.data.watching.routes import around
 from mergepoint.data.watching.watch import REPEATED_MIN, route_of
@@ -180,6 +182,32 @@ with request("GET", "/x"), connection.cursor() as cursor:
 (found,) = [one for one in data.record.entries() if "SELECT" in one.sql]
 print(found.repeated_max, found.where.rpartition("/")[2])
 """
+
+
+def test_plain_drivers_are_watched_by_their_own_kind_of_class(
+    watched: Data, kind: str, url: str
+) -> None:
+    def view() -> None:
+        if kind == "sqlite":
+            file = url.removeprefix("sqlite:///")
+            connection = sqlite3.connect(file, factory=drivers.sqlite(watched))
+            mark = "?"
+        else:
+            connection = psycopg.connect(url, cursor_factory=drivers.psycopg(watched))
+            mark = "%s"
+        for number in range(12):
+            found = connection.execute(
+                f"SELECT id FROM projects WHERE id = {mark}", (number + 1,)
+            ).fetchone()
+            assert found == (number + 1,)
+        connection.close()
+
+    ask(view)
+
+    (entry,) = [one for one in watched.record.entries() if "WHERE id" in one.sql]
+    assert entry.repeated_max == 12
+    assert "test_watching.py:" in entry.where
+    assert entry.hint == "-"
 
 
 def test_what_is_put_in_a_transaction_exists_if_and_only_if_it_commits() -> None:
