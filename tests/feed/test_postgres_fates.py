@@ -97,6 +97,40 @@ def test_a_table_that_lost_its_triggers_for_a_while_is_told_as_changed(
     assert follower.rows() == [("tickets", "table")]
 
 
+def test_a_partition_that_leaves_or_joins_changes_all_who_shared_its_rows(
+    tickets: psycopg.Connection, on_postgres: Database, follow: Follow
+) -> None:
+    tickets.execute("CREATE TABLE logs (id int, PRIMARY KEY (id)) PARTITION BY RANGE (id)")
+    tickets.execute("CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (0) TO (10)")
+    follower = follow()
+    tickets.execute("DROP EVENT TRIGGER mergepoint_feed_ddl")
+    tickets.execute("ALTER TABLE logs DETACH PARTITION logs_1")
+    follower.runner.run(follower.reader.audit())
+    left = follower.rows()
+    follower.runner.run(follower.reader.audit())
+    again = follower.rows()
+    tickets.execute("ALTER TABLE logs ATTACH PARTITION logs_1 FOR VALUES FROM (0) TO (10)")
+    follower.runner.run(follower.reader.audit())
+
+    assert sorted(left) == [("logs", "table"), ("logs_1", "table")]
+    assert again == []
+    assert sorted(follower.rows()) == [("logs", "table"), ("logs_1", "table")]
+
+
+def test_a_table_that_another_server_fills_is_named_by_the_audit(
+    tickets: psycopg.Connection, on_postgres: Database
+) -> None:
+    install(on_postgres, LIMITS)
+    tickets.execute("SET allow_system_table_mods = on")
+    tickets.execute(
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)"
+        " VALUES (1, 'tickets'::regclass, 'r')"
+    )
+
+    assert [f.fault for f in look(on_postgres).findings] == [Fault.SUBSCRIBED]
+    assert look(on_postgres).tables == {}
+
+
 def test_columns_that_compare_in_their_own_way_are_no_keys(
     tickets: psycopg.Connection, postgres_url: str
 ) -> None:

@@ -129,6 +129,7 @@ class Fault(StrEnum):
     STALE = "its triggers are not those that install would make"
     FOREIGN = "it is a foreign table: its writers are elsewhere"
     MATERIALIZED = "it is a materialised view: REFRESH fires no trigger"
+    SUBSCRIBED = "its rows come by logical replication, which fires no triggers of statements"
     VIRTUAL = "it is a virtual table, which can have no triggers"
     KEY = "a declared key cannot be compared byte by byte, or is missing"
     DDL = "changes of tables themselves are seen by the audit alone"

@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 from mergepoint.feed.adapters.postgres_tables import (
     EVENT_TRIGGERS,
     EVENTS,
+    MARK,
     PARENTS,
     SCHEMA,
     TABLES,
@@ -135,11 +136,10 @@ def marked() -> str:
     """Return the statement that notes which triggers are the ones that are known."""
     return (
         f"WITH now AS (SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END"
-        f" || c.relname AS name, c.oid || ':' || string_agg(t.tgname || '=' || t.oid, ','"
-        f" ORDER BY t.tgname) AS mark FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgname LIKE '{SCHEMA}\\_%'"
-        f" GROUP BY n.nspname, c.relname, c.oid), gone AS (DELETE FROM {SCHEMA}.logged"
-        f" WHERE name NOT IN (SELECT name FROM now))"
+        f" || c.relname AS name, {MARK} AS mark FROM pg_class c"
+        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid IN"
+        f" (SELECT tgrelid FROM pg_trigger WHERE tgname LIKE '{SCHEMA}\\_%')),"
+        f" gone AS (DELETE FROM {SCHEMA}.logged WHERE name NOT IN (SELECT name FROM now))"
         f" INSERT INTO {SCHEMA}.logged (name, mark) SELECT name, mark FROM now"
         f" ON CONFLICT (name) DO UPDATE SET mark = excluded.mark"
     )
@@ -149,10 +149,15 @@ def audit_from(tables: Rows, parents: Rows, events: Rows, database: Database) ->
     """Return which tables are logged, from the rows of the catalogue."""
     found = tables_from(tables, database)
     has_events = events_live(events)
+    related = relatives_from(parents, [table for table in found if table.takes_triggers])
+    subscribed = {table.name for table in found if table.subscribed}
+    subscribed |= {other for name in subscribed for other in related.get(name, ())}
     logged: dict[str, tuple[str, ...]] = {}
     findings: list[Finding] = []
     for table in found:
         fault = fault_of(table, has_events=has_events)
+        if table.name in subscribed:
+            fault = Fault.SUBSCRIBED
         if fault is not None:
             findings.append(_finding(table, fault, database.name))
             continue
@@ -165,7 +170,6 @@ def audit_from(tables: Rows, parents: Rows, events: Rows, database: Database) ->
     if not has_events and found:
         next = f"as superuser: mergepoint feed install {database.name}"  # noqa: A001
         findings.append(Finding("*", Fault.DDL, next))
-    related = relatives_from(parents, [table for table in found if table.takes_triggers])
     return Audit(logged, tuple(findings), related)
 
 
@@ -199,6 +203,7 @@ def events_live(rows: Rows) -> bool:
 def _finding(table: Table, fault: Fault, name: str) -> Finding:
     todo = {
         Fault.FOREIGN: "add it to ignore if no page is made from it",
+        Fault.SUBSCRIBED: "follow the database it comes from",
         Fault.MATERIALIZED: f"as superuser: mergepoint feed install {name}",
     }
     return Finding(table.name, fault, todo.get(fault, f"mergepoint feed install {name}"))

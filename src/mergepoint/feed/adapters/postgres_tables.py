@@ -17,6 +17,14 @@ OWN = "mergepoint"
 """Tables and schemas of Mergepoint's own begin so: they are on no page."""
 EVENTS = ("insert", "update", "delete", "truncate")
 
+MARK = f"""
+  c.oid || ':' || (SELECT string_agg(t.tgname || '=' || t.oid, ',' ORDER BY t.tgname)
+    FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname LIKE '{SCHEMA}\\_%')
+  || ':' || COALESCE((SELECT string_agg(k.kin::text, ',' ORDER BY k.kin)
+    FROM (SELECT inhparent AS kin FROM pg_inherits WHERE inhrelid = c.oid
+      UNION SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid) k), '')
+"""
+"""What changes when a table, its triggers or those it shares rows with become others."""
 TABLES = f"""
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
   COALESCE((SELECT jsonb_object_agg(a.attname, a.attnum)
@@ -31,7 +39,9 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
   COALESCE((SELECT jsonb_object_agg(t.tgname, ARRAY[t.tgenabled::text, t.oid::text,
       md5(p.prosrc)])
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-    WHERE t.tgrelid = c.oid AND t.tgname LIKE 'mergepoint\\_feed\\_%'), '{{}}') AS triggers
+    WHERE t.tgrelid = c.oid AND t.tgname LIKE 'mergepoint\\_feed\\_%'), '{{}}') AS triggers,
+  {MARK} AS mark,
+  EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid) AS subscribed
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
@@ -60,6 +70,10 @@ class Table:
     unspelled: tuple[str, ...]
     triggers: Mapping[str, Sequence[str]]
     """Our triggers by name: enabled, oid, digest of the function."""
+    mark: str
+    """See `MARK`; empty without triggers."""
+    subscribed: bool
+    """Another server's changes are applied to it."""
 
     @property
     def name(self) -> str:
@@ -71,24 +85,20 @@ class Table:
         """Tell whether it is an ordinary or partitioned table."""
         return self.kind in {"r", "p"}
 
-    @property
-    def mark(self) -> str:
-        """What changes when the table or its triggers become others."""
-        oids = ",".join(f"{name}={one[1]}" for name, one in sorted(self.triggers.items()))
-        return f"{self.oid}:{oids}"
-
 
 def tables_from(rows: Iterable[Sequence[Any]], database: Database) -> list[Table]:
     """Return the rows of `TABLES` that are wanted. Any: columns of a row."""
     found = []
-    for oid, schema, plain, kind, spelled, primary, triggers in rows:
+    for oid, schema, plain, kind, spelled, primary, triggers, mark, subscribed in rows:
         name = plain if schema == "public" else f"{schema}.{plain}"
         declared = database.keys.get(name, ())
         wanted = list(dict.fromkeys([*primary, *declared]))
         key = {column: spelled[column] for column in wanted if column in spelled}
         unspelled = tuple(column for column in declared if column not in key)
         if database.wants(name):
-            found.append(Table(oid, schema, plain, kind, key, unspelled, triggers))
+            found.append(
+                Table(oid, schema, plain, kind, key, unspelled, triggers, mark or "", subscribed)
+            )
     return found
 
 
