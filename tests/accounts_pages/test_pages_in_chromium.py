@@ -10,8 +10,7 @@ from typing import Any
 
 import pyotp
 import pytest
-from mergepoint_testkit.services import require_program
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -19,10 +18,6 @@ from werkzeug.wrappers import Request, Response
 from mergepoint.identity.accounts.caller import Caller
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 MEASURES = Path(__file__).parents[1] / "browser"
 ACTION_MS_MAX = 20_000
 MOUNT = "/-/accounts"
@@ -64,16 +59,6 @@ def running(raised) -> Iterator[Running]:  # type: ignore[no-untyped-def]
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=require_program("chromium"), args=FLAGS
-        )
-        yield browser
-        browser.close()
 
 
 class Reader:

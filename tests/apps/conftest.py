@@ -1,4 +1,4 @@
-"""One site of ten real programs for all tests of this folder, and a browser."""
+"""One site of ten real programs for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from mergepoint_testkit import real_apps
-from mergepoint_testkit.services import require_program
 from mergepoint_testkit.sites import RunningSite, running_site
-from playwright.sync_api import Browser, sync_playwright
-
-CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +25,3 @@ def site() -> Iterator[RunningSite]:
 def client(site: RunningSite) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=f"http://127.0.0.1:{site.port}", timeout=60) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(
-            executable_path=require_program("chromium"), args=CHROMIUM_ARGUMENTS
-        )
-        yield made
-        made.close()

@@ -46,8 +46,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(browser: Browser, site: RunningSite) -> Iterator[Watched]:
-    context = browser.new_context()
+def watched(chromium: Browser, site: RunningSite) -> Iterator[Watched]:
+    context = chromium.new_context()
     yield Watched(context.new_page(), f"http://127.0.0.1:{site.port}")
     context.close()
 
@@ -70,9 +70,9 @@ def test_djangos_admin_is_used_with_its_own_styles_and_scripts(watched: Watched)
 
 
 def test_fastapi_talks_over_its_websocket_to_two_visitors(
-    watched: Watched, browser: Browser, site: RunningSite
+    watched: Watched, chromium: Browser, site: RunningSite
 ) -> None:
-    other = browser.new_page()
+    other = chromium.new_page()
     other.goto(f"http://127.0.0.1:{site.port}/chat/")
     watched.goto("/chat/")
     watched.page.wait_for_function("socket.readyState === 1")
@@ -86,7 +86,8 @@ def test_fastapi_talks_over_its_websocket_to_two_visitors(
     expect(watched.page.locator("#said")).to_contain_text("and by form")
     expect(other.locator("#said")).to_contain_text("and by form")
     watched.page.click("text=API")
-    watched.assert_at_home("/chat")
+    # FastAPI's page has its script from another site, which not every machine reaches.
+    watched.assert_at_home("/chat", own="SwaggerUIBundle")
     other.close()
 
 

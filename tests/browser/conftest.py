@@ -14,14 +14,9 @@ from urllib.parse import quote
 import pytest
 from mergepoint_testkit.forge_site import running_forge
 from mergepoint_testkit.people import MOUNT, People, Somebody, people_of
-from mergepoint_testkit.services import require_program
 from mergepoint_testkit.sites import RunningSite
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ACTION_S_MAX = 15.0
 DESKTOP = {"width": 1200, "height": 800}
 PHONE = {"width": 360, "height": 740}
@@ -52,16 +47,6 @@ def people(forge: RunningSite) -> Iterator[People]:
 def writer(people: People) -> Somebody:
     """Lend a developer of the forge."""
     return people.add("gardener", "developer", name="Head Gardener")
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """Lend one Chromium; every test gets contexts of its own."""
-    executable = require_program("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @dataclass(slots=True)

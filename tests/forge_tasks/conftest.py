@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 from mergepoint_testkit.forge_site import running_forge
 from mergepoint_testkit.people import PASSWORD, People, Somebody, log_in, people_of
-from mergepoint_testkit.services import require_program
 from mergepoint_testkit.sites import RunningSite
 from mergepoint_testkit.visitor import Visitor
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from mergepoint.identity.accounts.caller import console
-from tests.browser.conftest import CHROMIUM_FLAGS, Reader
+from tests.browser.conftest import Reader
 
 from .mail_server import MailServer
 
@@ -122,16 +121,6 @@ def log_in_anew(site: RunningSite, people: People, user: str, *roles: str) -> Br
 
 
 Browse = Callable[..., Browsing]
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """Lend one Chromium."""
-    executable = require_program("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
