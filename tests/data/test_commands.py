@@ -9,10 +9,12 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from mergepoint.cli.commands.db import shell_of
+from mergepoint.cli.main import main
 from mergepoint.data.config import Database
 
 MANIFEST = """
@@ -57,53 +59,60 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(site: Path, *words: str, code: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mergepoint", *words],
-        cwd=site,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+class Run(Protocol):
+    def __call__(self, *words: str, code: int = 0) -> str: ...
 
 
-def test_migrations_are_looked_at_run_and_then_up_to_date(site: Path) -> None:
-    assert "tickets: 1 waiting" in run(site, "migrate", "--check", code=1)
-    assert "tickets: 1 done" in run(site, "migrate", "tickets")
-    told = json.loads(run(site, "migrate", "--check", "--json"))
+@pytest.fixture
+def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give the command line, in this process: starting one for each command takes its time."""
+    monkeypatch.chdir(site)
+
+    def run(*words: str, code: int = 0) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        told = capsys.readouterr()
+        assert ended.value.code == code, told.out + told.err
+        assert "Traceback" not in told.err
+        return told.out if "--json" in words else told.out + told.err
+
+    return run
+
+
+def test_migrations_are_looked_at_run_and_then_up_to_date(site: Path, run: Run) -> None:
+    assert "tickets: 1 waiting" in run("migrate", "--check", code=1)
+    assert "tickets: 1 done" in run("migrate", "tickets")
+    told = json.loads(run("migrate", "--check", "--json"))
     assert told["apps"][0]["state"] == "up to date"
-    assert "did you mean" in run(site, "migrate", "ticket", code=2)
+    assert "did you mean" in run("migrate", "ticket", code=2)
     with sqlite3.connect(site / "shop.db") as connection:
         assert connection.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
 
 
-def test_sql_methods_are_listed_checked_and_typed(site: Path) -> None:
-    assert "ticket(id)" in run(site, "sql")
-    assert "tickets.sql:2: ticket: no such table: tickets" in run(site, "sql", "check", code=78)
-    run(site, "migrate")
-    assert "1 SQL method in order" in run(site, "sql", "check")
-    told = json.loads(run(site, "sql", "list", "--json"))
+def test_sql_methods_are_listed_checked_and_typed(site: Path, run: Run) -> None:
+    assert "ticket(id)" in run("sql")
+    assert "tickets.sql:2: ticket: no such table: tickets" in run("sql", "check", code=78)
+    run("migrate")
+    assert "1 SQL method in order" in run("sql", "check")
+    told = json.loads(run("sql", "list", "--json"))
     assert told["methods"][0]["shape"] == "optional"
-    assert "def ticket(self, id: int, *" in run(
-        site, "sql", "stubs", "queries", "--class", "Tickets"
-    )
+    assert "def ticket(self, id: int, *" in run("sql", "stubs", "queries", "--class", "Tickets")
     (site / "queries/bad.sql").write_text("-- name: x() -> rows\nSELECT :y;\n")
-    assert "bad.sql:2: :y is no parameter of x; there are none" in run(site, "sql", code=78)
+    assert "bad.sql:2: :y is no parameter of x; there are none" in run("sql", code=78)
 
 
-def test_databases_are_listed_without_their_passwords(site: Path) -> None:
+def test_databases_are_listed_without_their_passwords(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = '[{"name": "far", "url": "postgresql://me:hunter2@127.0.0.1:1/x"}]'
-    listed = run(site, "db", "list", MERGEPOINT_DATABASES=told)
+    with monkeypatch.context() as within:
+        within.setenv("MERGEPOINT_DATABASES", told)
+        listed = run("db", "list")
 
     assert "hunter2" not in listed
     assert "postgresql://me:***@127.0.0.1:1/x" in listed
-    assert "answers" in run(site, "db", "list")
-    assert "Nothing to say" in run(site, "db", "advice")
+    assert "answers" in run("db", "list")
+    assert "Nothing to say" in run("db", "advice")
 
 
 def test_a_password_is_never_an_argument_of_the_shell() -> None:

@@ -28,7 +28,7 @@ from mergepoint.data.documents.mongo import MongoDocuments
 from mergepoint.data.documents.values import decode, encode
 from mergepoint.data.site import Data
 
-EXAMPLES = 40
+EXAMPLES = 25
 numbers = st.integers(-3, 3) | st.sampled_from([0.5, 1.0, -2.5])
 words = st.sampled_from(["", "a", "b", "ab", "ä"])
 scalars = numbers | words | st.none()
