@@ -27,6 +27,15 @@ pub fn may_carry_identity(name: &str) -> bool {
         || names::is_spoken_for(name))
 }
 
+/// Whether the client's own value of this field reaches the app: the edge does not put another in its place. Scheme and
+/// host are part of every key, so an answer may vary by how they are told.
+pub fn is_the_clients(name: &HeaderName) -> bool {
+    const KEYED: [&str; 3] = ["x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
+    let name = name.as_str();
+    KEYED.contains(&name)
+        || !names::is_reserved(name) && !matches!(name, "traceparent" | "tracestate" | "x-request-id")
+}
+
 /// Removes what a worker may not say to a client: hop-by-hop fields, directives to a front server, `Mergepoint-*`.
 pub fn strip_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);

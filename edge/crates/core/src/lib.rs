@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod admission;
 pub mod affinity;
+pub mod cache;
 pub mod choose;
 pub mod cookie;
 pub mod digits;

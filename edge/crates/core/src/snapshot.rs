@@ -1,7 +1,7 @@
 //! The snapshot: the whole configuration of the edge as one checked document.
 //!
 //! Place: parsed by the server from the file or the `apply` verb; written by `mergepoint.edge.compile`.
-//! Rule: the types mirror sections 1 and 5 of docs/reference/contracts.md; unknown fields are refused; a value of
+//! Rule: the types mirror sections 1, 5 and 7 of docs/reference/contracts.md; unknown fields are refused; a value of
 //! `Snapshot` that came out of `parse` satisfies every check in `snapshot/check*.rs`.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,10 @@ use serde::Deserialize;
 
 mod address;
 mod app;
+mod cache;
 mod check;
 mod check_app;
+mod check_cache;
 mod check_identity;
 mod diagnose;
 mod identity;
@@ -24,6 +26,7 @@ pub use app::{
     Abandon, App, Balance, BalanceBy, Failure, Group, Health, Pool, PrefixMode, Queue, Redirect,
     Retry, Slot, SlotState, StaticFiles, Timeouts,
 };
+pub use cache::{AppCache, Cache, CacheMode};
 pub(crate) use check::host_name;
 pub(crate) use identity::key_bytes;
 pub use identity::{
@@ -132,6 +135,8 @@ pub struct Snapshot {
     /// How long browsers are told to come by https:// alone (RFC 6797), 0 not at all.
     #[serde(default)]
     pub hsts_s: u32,
+    /// None: this site keeps nothing.
+    pub cache: Option<Cache>,
 }
 
 /// How talkative errors are.

@@ -10,6 +10,8 @@ mod line;
 mod socket;
 mod verbs;
 
+pub use line::Purge;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,21 @@ pub trait ControlTarget: Send + Sync + 'static {
     fn subscribe(&self) -> broadcast::Receiver<Arc<str>>;
     /// The `ping` answer, a JSON object: version, pid, generation.
     fn ping(&self) -> Value;
+    /// The `cache_stats` answer, a JSON object.
+    ///
+    /// # Errors
+    /// The site has no cache.
+    fn cache_stats(&self) -> Result<Value, ControlError>;
+    /// The `cache_why` answer about an address, a JSON object.
+    ///
+    /// # Errors
+    /// The site has no cache.
+    fn cache_why(&self, url: &str) -> Result<Value, ControlError>;
+    /// Drop what is named; how much was there.
+    ///
+    /// # Errors
+    /// The site has no cache.
+    fn cache_purge(&self, purge: &Purge) -> Result<usize, ControlError>;
 }
 
 /// A bound control socket; the file is removed when this is dropped, if it is still ours.

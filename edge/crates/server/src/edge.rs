@@ -16,9 +16,10 @@ use mergepoint_edge_core::snapshot::{
     Access, Address, App, Pool, Redirect, SlotState, Snapshot, StaticFiles,
 };
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, Notify};
 
 use crate::access_log::AccessLog;
+use crate::cache::Kept;
 use crate::client::registry::Registry;
 use crate::clock::moment;
 use crate::control::EVENTS_WAITING_MAX;
@@ -90,6 +91,8 @@ pub struct Loaded {
     pub apps: HashMap<String, Member>,
     /// Signs what apps are told; none in a site without identity.
     pub issuer: Option<Issuer>,
+    /// Answers that are kept; none in a site without a cache.
+    pub cache: Option<Arc<Kept>>,
 }
 
 /// What cannot be taken over from a snapshot.
@@ -140,6 +143,8 @@ pub struct Edge {
     pub drain: Drain,
     /// Who is proven, over all snapshots.
     pub gate: Arc<Gate>,
+    /// Another snapshot may follow another hub.
+    pub cache_changed: Notify,
     tls: ArcSwapOption<TlsState>,
 }
 
@@ -148,6 +153,7 @@ pub struct Edge {
 struct Places {
     lines: HashMap<String, Arc<Line>>,
     endpoints: HashMap<Address, Arc<Endpoint>>,
+    kept: Option<Arc<Kept>>,
 }
 
 impl Edge {
@@ -177,6 +183,7 @@ impl Edge {
             access_log,
             drain: Drain::default(),
             gate,
+            cache_changed: Notify::new(),
             tls: ArcSwapOption::new(tls),
         })
     }
@@ -205,6 +212,7 @@ impl Edge {
         drop(places);
         // Accounts may have found a new place.
         self.gate.feed.ask();
+        self.cache_changed.notify_one();
         self.announce(&serde_json::json!({"event": "snapshot_applied", "generation": given}));
         Ok(given)
     }
@@ -220,7 +228,8 @@ impl Edge {
     pub fn exposition(&self) -> String {
         let identity = self.identity_numbers();
         let identity = identity.map(|numbers| numbers.exposition());
-        self.metrics.render() + &identity.unwrap_or_default()
+        let cache = self.loaded().cache.as_ref().map(|kept| kept.exposition());
+        self.metrics.render() + &identity.unwrap_or_default() + &cache.unwrap_or_default()
     }
 
     /// What encrypts connections; none without certificates.
@@ -325,10 +334,22 @@ impl Places {
         let issuer = issuer.and_then(Result::ok);
         Loaded {
             issuer,
+            cache: self.keep(&snapshot),
             snapshot,
             router,
             apps,
         }
+    }
+
+    /// What is kept survives, as long as the site has a cache.
+    fn keep(&mut self, snapshot: &Snapshot) -> Option<Arc<Kept>> {
+        let Some(settings) = &snapshot.cache else {
+            self.kept = None;
+            return None;
+        };
+        let kept = self.kept.get_or_insert_with(|| Arc::new(Kept::new(settings)));
+        kept.follow(settings, snapshot);
+        Some(Arc::clone(kept))
     }
 
     fn join(

@@ -25,6 +25,7 @@ use mergepoint_edge_core::trace;
 use crate::admin;
 use crate::answer::Answer;
 use crate::body::{self, Body};
+use crate::cache;
 use crate::client::connection::Connection;
 use crate::compress;
 use crate::edge::{Edge, Kind, Loaded};
@@ -32,7 +33,7 @@ use crate::encrypted;
 use crate::identity;
 use crate::identity::admit::{admit, Admitted};
 use crate::identity::told::Block;
-use crate::proxy;
+use crate::proxy::{self, Tally, Way};
 use crate::random;
 use crate::record::Record;
 use crate::refuse::Refused;
@@ -51,6 +52,20 @@ pub struct Checked {
     pub visitor: Option<Arc<Claims>>,
     /// What the app is told of them.
     pub told: Option<Arc<Block>>,
+}
+
+impl Checked {
+    /// The same once more, for a request of our own; a tunnel is not asked for twice.
+    pub fn again(&self) -> Checked {
+        Checked {
+            accepted: self.accepted.clone(),
+            origin: self.origin.clone(),
+            target: self.target.clone(),
+            upgrade: None,
+            visitor: self.visitor.clone(),
+            told: self.told.clone(),
+        }
+    }
 }
 
 /// Answer one request.
@@ -199,14 +214,25 @@ async fn route(
     };
     let mut answered = match &member.kind {
         Kind::Pool(pool) => {
-            proxy::answer(
-                (edge, loaded, pool),
+            let way = Way {
+                edge,
+                loaded,
+                app: pool,
                 found,
-                (parts, body),
-                checked,
-                (record, flight),
-            )
-            .await
+            };
+            let mut tally = Tally {
+                received: Arc::clone(&record.received),
+                upstream: None,
+                flight,
+            };
+            let answered = match way.keeps() {
+                Some(keeps) => {
+                    cache::answer(way, keeps, (parts, body), checked, &mut tally).await
+                }
+                None => proxy::answer(way, (parts, Some(body)), checked, &mut tally).await,
+            };
+            record.upstream = tally.upstream;
+            answered
         }
         Kind::Static(files) => send_file(loaded, files, found, parts).await,
         Kind::Redirect(redirect) => redirected(redirect, found, &checked),

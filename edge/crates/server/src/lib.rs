@@ -16,6 +16,7 @@ pub mod steering;
 pub mod admin;
 pub mod answer;
 pub mod attempt;
+pub mod cache;
 pub mod client;
 pub mod exchange;
 pub mod flight;

@@ -3,6 +3,7 @@
 //! Place: exchange.rs -> [proxy] -> pool/place.rs for a slot, attempt.rs for one try, reply.rs for the answer
 //! Rule:  a worker never sees a request twice that may have had an effect; no try without a place.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,6 @@ use crate::identity;
 use crate::outgoing;
 use crate::pool::line::Denied;
 use crate::pool::place::{self, Place};
-use crate::record::Record;
 use crate::refuse::Refused;
 use crate::reply::{self, Context};
 use crate::trouble;
@@ -37,17 +37,45 @@ const SAME_WORKER_PAUSE: Duration = Duration::from_millis(50);
 /// Error numbers of our own full descriptor table, ENFILE and EMFILE: no fault of the worker.
 const DESCRIPTORS_SPENT: [i32; 2] = [23, 24];
 
-/// Answer a request from a pool.
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// The running edge.
+    pub edge: &'a Arc<Edge>,
+    /// The snapshot it started under.
+    pub loaded: &'a Arc<Loaded>,
+    /// The app.
+    pub app: &'a Arc<PoolApp>,
+    /// Where it was routed.
+    pub found: &'a Match<'a>,
+}
+
+/// What is counted of a request on its way.
+pub struct Tally {
+    /// Bytes of the request's body.
+    pub received: Arc<AtomicU64>,
+    /// Time to the worker's head; none until a worker answered.
+    pub upstream: Option<Duration>,
+    /// The request among those under way.
+    pub flight: Arc<Flight>,
+}
+
+/// Answer a request from a pool; without a body none is sent.
 ///
 /// # Errors
 /// No worker took it, answered in time, or answered usably.
 pub async fn answer(
-    (edge, loaded, app): (&Arc<Edge>, &Loaded, &Arc<PoolApp>),
-    found: &Match<'_>,
-    (parts, body): (&mut Parts, Incoming),
+    way: Way<'_>,
+    (parts, body): (&mut Parts, Option<Incoming>),
     checked: Checked,
-    (record, flight): (&mut Record, Arc<Flight>),
+    tally: &mut Tally,
 ) -> Result<Response<Body>, Refused> {
+    let Way {
+        edge,
+        loaded,
+        app,
+        found,
+    } = way;
     let settings = &app.settings;
     let mount = Mount::new(found.prefix);
     if let (PrefixMode::Strip, Some(mount), true) = (settings.prefix, mount, found.rest.is_empty())
@@ -61,7 +89,7 @@ pub async fn answer(
         kept_bytes_max: settings.retry.body_bytes_max,
         idle: seconds(loaded.snapshot.limits.body_idle_timeout_s),
     };
-    let mut upload = Upload::new(body, bounds, Arc::clone(&record.received));
+    let mut upload = Upload::new(body, bounds, Arc::clone(&tally.received));
     if upload.is_too_large() {
         return Err(Refused::too_large(settings.body_bytes_max));
     }
@@ -77,11 +105,11 @@ pub async fn answer(
         encoded,
         announced,
         method,
-        flight,
+        flight: Arc::clone(&tally.flight),
     };
     let answered = try_all(&request, wish, &mut upload).await?;
     identity::hold(&request.edge, loaded, found.app, &answered.head.headers).await;
-    record.upstream = Some(answered.took);
+    tally.upstream = Some(answered.took);
     let context = Context {
         request: &request,
         loaded,

@@ -3,7 +3,7 @@
 //! Place: proxy.rs -> [reply] -> answer.rs, or tunnel.rs after a 101
 //! Rule:  nothing the edge says is left to the worker, and nothing the worker says to the edge reaches the client.
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{request::Parts, Response, StatusCode};
 use http_body_util::BodyExt;
 use mergepoint_edge_core::choose::{Rules, Wish};
@@ -15,6 +15,7 @@ use mergepoint_edge_core::sticky;
 
 use crate::attempt::{Answered, Request};
 use crate::body::{self, Body};
+use crate::cache;
 use crate::clock::seconds;
 use crate::compress;
 use crate::edge::Loaded;
@@ -87,7 +88,8 @@ pub fn reply(
         head.headers.remove(header::CONTENT_LENGTH);
     }
     let slot = place.slot;
-    clean(&context, slot, &mut head.headers);
+    let said = cache::said(&context, &mut head.headers);
+    let sticky = clean(&context, slot, &mut head.headers);
     let settings = &context.request.app.settings;
     let occupancy = Occupancy {
         place,
@@ -109,6 +111,12 @@ pub fn reply(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
+    if let Some(said) = said {
+        response.extensions_mut().insert(said);
+        sticky.map(|cookie| response.extensions_mut().insert(Sticky(cookie)));
+    } else if let Some(cookie) = sticky {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     if settings.compress {
         response = compress::apply(
             response,
@@ -136,8 +144,12 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Take away what is between worker and edge, repair the mount, bind the visitor to the slot.
-fn clean(context: &Context<'_>, slot: u32, headers: &mut HeaderMap) {
+/// The cookie that binds a visitor to a slot, which concerns nobody else who is given the same answer.
+#[derive(Debug, Clone)]
+pub struct Sticky(pub HeaderValue);
+
+/// Take away what is between worker and edge, and repair the mount; the cookie that binds the visitor to the slot.
+fn clean(context: &Context<'_>, slot: u32, headers: &mut HeaderMap) -> Option<HeaderValue> {
     strip_response(headers);
     let (settings, checked) = (&context.request.app.settings, &context.checked);
     if let (PrefixMode::Strip, Some(mount)) = (settings.prefix, context.mount) {
@@ -158,10 +170,7 @@ fn clean(context: &Context<'_>, slot: u32, headers: &mut HeaderMap) {
     if Rules::is_sticky(settings) && context.wish.sticky != Some(slot) {
         let secret = &context.loaded.snapshot.secret;
         let found = context.found;
-        let cookie =
-            sticky::set_cookie(secret, found.app, slot, found.prefix, checked.origin.scheme);
-        if let Some(cookie) = cookie {
-            headers.append(header::SET_COOKIE, cookie);
-        }
+        return sticky::set_cookie(secret, found.app, slot, found.prefix, checked.origin.scheme);
     }
+    None
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{signal, SignalKind};
 
+use crate::cache;
 use crate::client::accept::{accept, Listener};
 use crate::client::connection::Command;
 use crate::client::registry::Registry;
@@ -62,6 +63,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let control = tokio::spawn(control.serve(steering.clone()));
     feed::first(&edge).await;
     tokio::spawn(feed::follow(Arc::clone(&edge)));
+    tokio::spawn(cache::feed::follow(Arc::clone(&edge)));
     for (name, descriptor) in settings.listeners {
         let listener = Listener::from_descriptor(descriptor)
             .map_err(|error| format!("listener {name}: {error}"))?;

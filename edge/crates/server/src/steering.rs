@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use serde_json::{json, Map, Value};
 use tokio::sync::broadcast;
 
+use crate::cache::Kept;
 use crate::clock::moment;
-use crate::control::{ControlError, ControlTarget};
+use crate::control::{ControlError, ControlTarget, Purge};
 use crate::edge::{Edge, Kind};
 use crate::metrics::{rss_bytes, AppMetrics};
 use crate::pool::line::{Line, Slot};
@@ -34,6 +35,11 @@ impl Steering {
             edge,
             listeners: Mutex::new(listeners),
         }
+    }
+
+    fn kept(&self) -> Result<Arc<Kept>, ControlError> {
+        let none = || ControlError::new("edge.cache_off", "this site has no cache: see [cache] of the manifest");
+        self.edge.loaded().cache.clone().ok_or_else(none)
     }
 
     /// Keep no listener open any longer.
@@ -116,6 +122,18 @@ impl ControlTarget for Steering {
 
     fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.edge.events.subscribe()
+    }
+
+    fn cache_stats(&self) -> Result<Value, ControlError> {
+        Ok(self.kept()?.stats())
+    }
+
+    fn cache_why(&self, url: &str) -> Result<Value, ControlError> {
+        Ok(self.kept()?.why(url))
+    }
+
+    fn cache_purge(&self, purge: &Purge) -> Result<usize, ControlError> {
+        Ok(self.kept()?.purge(purge))
     }
 
     fn ping(&self) -> Value {

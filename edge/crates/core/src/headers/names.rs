@@ -149,7 +149,13 @@ fn is_reserved_x(name: &str) -> bool {
 
 /// Orders of a worker to the server in front of it.
 pub(super) fn is_directive(name: &str) -> bool {
-    const PREFIXES: [&str; 4] = ["mergepoint-", "x-accel-", "x-lighttpd-", "x-sendfile"];
+    const PREFIXES: [&str; 5] = [
+        "mergepoint-",
+        "x-accel-",
+        "x-lighttpd-",
+        "x-mergepoint-",
+        "x-sendfile",
+    ];
     matches!(name.as_bytes(), [b'm' | b'x', ..])
         && PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Access, Address};
+use super::{Access, Address, AppCache};
 
 /// What answers under a mount.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,6 +55,8 @@ pub struct Pool {
     pub failure: Option<Failure>,
     /// None: no identity in this site.
     pub access: Option<Access>,
+    /// None: nothing of it is kept.
+    pub cache: Option<AppCache>,
 }
 
 /// Who removes the mount from the path.

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{check_app, check_identity, Limits, Problem, Snapshot, SCHEMA};
+use super::{check_app, check_cache, check_identity, Limits, Problem, Snapshot, SCHEMA};
 use crate::target::NormalPath;
 
 /// Longest time of any kind: a leap year.
@@ -46,6 +46,7 @@ pub(super) fn problems(snapshot: &Snapshot) -> Vec<Problem> {
         check_app::app(&path, app, &mut found);
     }
     check_identity::identity(snapshot, &mut found);
+    check_cache::cache(snapshot, &mut found);
     found.0
 }
 

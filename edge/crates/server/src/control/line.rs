@@ -25,6 +25,23 @@ struct Wire<'a> {
     snapshot: Option<&'a RawValue>,
     address: Option<String>,
     timeout_s: Option<f64>,
+    url: Option<String>,
+    prefix: Option<String>,
+    tags: Option<Vec<String>>,
+    all: Option<bool>,
+}
+
+/// What of the cache is dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Purge {
+    /// What bears one of these tags.
+    Tags(Vec<String>),
+    /// What lies at this address.
+    Url(String),
+    /// What lies at an address that begins so.
+    Prefix(String),
+    /// Everything.
+    All,
 }
 
 /// What the client wants done.
@@ -39,6 +56,9 @@ pub(super) enum Verb {
     Listeners,
     Subscribe,
     Ping,
+    CacheStats,
+    CacheWhy(String),
+    CachePurge(Purge),
 }
 
 /// Read one line; on a fault the id, if there was one, and the reason.
@@ -79,12 +99,34 @@ fn verb(wire: &Wire<'_>) -> Result<Verb, ControlError> {
         "listeners" => Verb::Listeners,
         "subscribe" => Verb::Subscribe,
         "ping" => Verb::Ping,
+        "cache_stats" => Verb::CacheStats,
+        "cache_why" => {
+            let url = wire.url.clone();
+            Verb::CacheWhy(url.ok_or_else(|| missing("cache_why", "url"))?)
+        }
+        "cache_purge" => Verb::CachePurge(purge(wire)?),
         other => {
             let message =
                 format!("the edge has no verb {other:?}; see the control channel contract");
             return Err(ControlError::new("edge.verb_unknown", message));
         }
     })
+}
+
+fn purge(wire: &Wire<'_>) -> Result<Purge, ControlError> {
+    let named = [
+        wire.tags.clone().map(Purge::Tags),
+        wire.url.clone().map(Purge::Url),
+        wire.prefix.clone().map(Purge::Prefix),
+        wire.all.and_then(|all| all.then_some(Purge::All)),
+    ];
+    let mut named = named.into_iter().flatten();
+    match (named.next(), named.next()) {
+        (Some(purge), None) => Ok(purge),
+        _ => Err(invalid(
+            "cache_purge needs one of the arguments tags, url, prefix and all".to_owned(),
+        )),
+    }
 }
 
 fn timeout(verb: &str, seconds: Option<f64>) -> Result<Duration, ControlError> {

@@ -71,6 +71,9 @@ async fn fields(
         }
         Verb::Ping => target.ping(),
         Verb::Subscribe => json!({}),
+        Verb::CacheStats => target.cache_stats()?,
+        Verb::CacheWhy(url) => target.cache_why(&url)?,
+        Verb::CachePurge(purge) => json!({"dropped": target.cache_purge(&purge)?}),
         Verb::Listeners => return listeners(target),
     };
     match body {

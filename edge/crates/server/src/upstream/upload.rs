@@ -66,14 +66,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// An upload of `body`; its bytes are counted in `received`.
-    pub fn new(body: Incoming, bounds: UploadBounds, received: Arc<AtomicU64>) -> Upload {
-        let announced = match (body.is_end_stream(), body.size_hint().exact()) {
-            (true, _) => Announced::None,
-            (false, Some(length)) => Announced::Length(length),
-            (false, None) => Announced::Chunked,
+    /// An upload of `body`, if there is one; its bytes are counted in `received`.
+    pub fn new(body: Option<Incoming>, bounds: UploadBounds, received: Arc<AtomicU64>) -> Upload {
+        let source = body.filter(|body| !body.is_end_stream());
+        let announced = match source.as_ref().map(|body| body.size_hint().exact()) {
+            None => Announced::None,
+            Some(Some(length)) => Announced::Length(length),
+            Some(None) => Announced::Chunked,
         };
-        let source = (announced != Announced::None).then_some(body);
         Upload {
             source,
             announced,
