@@ -21,6 +21,7 @@ from mergepoint.manifest.tables.access import GuardTable
 from mergepoint.manifest.tables.amounts import size_text
 from mergepoint.manifest.tables.app import KINDS, AppTable
 from mergepoint.manifest.tables.bus import BusTable, ScheduleTable, SubscriptionTable
+from mergepoint.manifest.tables.cache import AppCacheTable, CacheTable
 from mergepoint.manifest.tables.databases import DatabaseTable
 from mergepoint.manifest.tables.identity import IdentityTable, OidcTable, RoleTable
 from mergepoint.manifest.tables.mail import MailTable
@@ -121,6 +122,12 @@ Changes of these databases are followed, whoever makes them: triggers write them
 `mergepoint feed install` adds, and the hub reads it. [The guide](../how-to/feed.md) begins with an
 example. Secrets in `url` are written as `${NAME}` and taken from the environment.
 """
+CACHE = """\
+Room for the answers of apps that have `cache`. [The guide](../how-to/cache.md) begins with an example.
+"""
+APP_CACHE = """\
+Written as a table, or in short: `cache = "auto"` is `{ mode = "auto" }`, `cache = "http"` likewise.
+"""
 GUARDS = """\
 A requirement is `public` (everybody), `user` (anybody proven), `person`, `service`, `role:NAME`,
 `group:NAME`, `permission:NAME`, `subject:NAME` (a user name) or `nobody`. A list is met by any one of
@@ -154,6 +161,8 @@ def reference() -> str:
     parts += ["\n## `[[subscriptions]]`\n", SUBSCRIPTIONS, *table(SubscriptionTable)]
     parts += ["\n## `[[schedules]]`\n", SCHEDULES, *table(ScheduleTable)]
     parts += ["\n## `[[databases]]`\n", DATABASES, *table(DatabaseTable)]
+    parts += ["\n## `[cache]`\n", CACHE, *table(CacheTable)]
+    parts += ["\n### `cache` of an app\n", APP_CACHE, *table(AppCacheTable)]
     parts += ["\n## `[profiles.NAME]`\n", *table(ProfileTable)]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -41,7 +41,9 @@ def kept(**changes: Any) -> Json:
     return {**document, **changes}
 
 
-def cached_site(*addresses: str, app: Json | None = None, generation: int = 1, **site_cache: Any) -> Json:
+def cached_site(
+    *addresses: str, app: Json | None = None, generation: int = 1, **site_cache: Any
+) -> Json:
     """Return a snapshot of one app with a cache."""
     worker = pool(*addresses, cache=kept(**(app or {})))
     return site({"app": worker}, generation=generation, cache=cache(**site_cache))

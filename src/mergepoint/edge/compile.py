@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from mergepoint.core.endpoints import Failure, SlotEndpoint
+from mergepoint.edge.cache import app_cache_doc, cache_doc
 from mergepoint.edge.health import readiness
 from mergepoint.edge.identity import EdgeKeys, access_doc, identity_doc
 from mergepoint.edge.matching import host_table
@@ -90,6 +91,9 @@ def compile_snapshot(
     identity = identity_doc(site, keys)
     if identity is not None:
         document["identity"] = identity
+    cache = cache_doc(site)
+    if cache is not None:
+        document["cache"] = cache
     return cast(dict[str, Any], document)
 
 
@@ -120,7 +124,7 @@ def _pool(
 ) -> PoolDoc:
     slots = _slots(app, endpoints)
     timeouts, balance = app.timeouts, app.balance
-    return {
+    document: PoolDoc = {
         "kind": "pool",
         "prefix": app.prefix.value,
         "slots": slots,
@@ -152,6 +156,9 @@ def _pool(
         "compress": app.compress,
         "failure": _failure(failure) if failure is not None and not slots else None,
     }
+    if app.cache is not None:
+        document["cache"] = app_cache_doc(app.cache)
+    return document
 
 
 def _slots(app: App, endpoints: Sequence[SlotEndpoint]) -> list[SlotDoc]:

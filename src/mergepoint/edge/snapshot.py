@@ -181,6 +181,30 @@ class IdentityDoc(TypedDict):
     roles: dict[str, list[str]]
 
 
+class AppCacheDoc(TypedDict):
+    """What of an app's answers is kept."""
+
+    mode: str
+    scope: str
+    hold: str
+    ttl_s: float
+    stale_s: float
+    fragments: bool
+    cookies: list[str]
+
+
+class CacheDoc(TypedDict):
+    """Room for kept answers; `feed` is where the hub tells of changes."""
+
+    feed: str | None
+    bytes_max: int
+    entry_bytes_max: int
+    lease_s: float
+    poll_s: float
+    call_s: float
+    expose: bool
+
+
 class PoolDoc(TypedDict):
     """An app that is reached over HTTP."""
 
@@ -199,6 +223,7 @@ class PoolDoc(TypedDict):
     compress: bool
     failure: FailureDoc | None
     access: NotRequired[AccessDoc | None]
+    cache: NotRequired[AppCacheDoc | None]
 
 
 class StaticDoc(TypedDict):
@@ -243,4 +268,5 @@ class SnapshotDoc(TypedDict):
     compression: CompressionDoc
     hosts: list[HostDoc]
     identity: NotRequired[IdentityDoc | None]
+    cache: NotRequired[CacheDoc | None]
     apps: dict[str, AppDoc]

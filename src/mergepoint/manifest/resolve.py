@@ -7,7 +7,7 @@ Rule:   paths made absolute, names given, defaults of the mode chosen; judges no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mergepoint.manifest.rundir import run_dir_of
 from mergepoint.manifest.shown import KeyPath, dotted
 from mergepoint.manifest.site import (
     App,
+    Cache,
     Certificate,
     EdgeLimits,
     Listener,
@@ -37,6 +38,7 @@ from mergepoint.manifest.site import (
     Site,
 )
 from mergepoint.manifest.tables.bus import BusTable
+from mergepoint.manifest.tables.cache import CacheTable
 from mergepoint.manifest.tables.site import ListenTable, SiteTable
 from mergepoint.manifest.validate import Draft
 
@@ -115,6 +117,7 @@ def resolve_site(draft: Draft, setting: Setting) -> Site:
             {**setting.dotenv, **setting.machine.environ},
             lambda position: _origin_of(setting, ("databases", position)),
         ),
+        cache=_cache(draft, apps.values()),
     )
 
 
@@ -128,6 +131,21 @@ def _identity(draft: Draft, setting: Setting, state_dir: Path) -> Identity | Non
         {**setting.dotenv, **setting.machine.environ},
         _origins(setting, ("identity",)),
         _origin_of(setting, ("identity",)),
+    )
+
+
+def _cache(draft: Draft, apps: Iterable[App]) -> Cache | None:
+    """Return the site's cache, with its defaults where an app has one and nothing else is said."""
+    if all(app.cache is None for app in apps):
+        return None
+    table = draft.cache or CacheTable()
+    return Cache(
+        bytes_max=table.room,
+        entry_bytes_max=table.answer_max,
+        lease_s=table.lease_s,
+        poll_s=table.poll_s,
+        call_s=table.call_s,
+        expose=table.expose,
     )
 
 

@@ -15,6 +15,7 @@ from mergepoint.manifest.machine import Machine
 from mergepoint.manifest.messages import CeleryWorkers, TaskWorkers
 from mergepoint.manifest.site import (
     App,
+    AppCache,
     Kind,
     Limits,
     Member,
@@ -107,6 +108,7 @@ def resolve_app(name: str, table: AppTable, ground: Ground, origin: Origin) -> A
         watch=_watch(kind, table, directory),
         tasks=_tasks(kind, table),
         celery=_celery(kind, table),
+        cache=_cache(table),
         origins=ground.origins,
     )
 
@@ -118,6 +120,13 @@ def _tasks(kind: Kind, table: AppTable) -> TaskWorkers | None:
     threads = TASK_THREADS_AUTO_MAX if table.task_threads == "auto" else table.task_threads
     queues = tuple(table.task_queues)
     return TaskWorkers(table.tasks, table.task_processes, threads, queues, auto)
+
+
+def _cache(table: AppTable) -> AppCache | None:
+    if table.cache is None:
+        return None
+    written = table.cache.model_dump()
+    return AppCache(**{**written, "cookies": tuple(written["cookies"])})
 
 
 def _celery(kind: Kind, table: AppTable) -> CeleryWorkers | None:

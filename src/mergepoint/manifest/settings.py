@@ -56,6 +56,8 @@ def list_settings(loaded: Loaded) -> tuple[SettingShown, ...]:
         rows += _rows(loaded, ("apps", name), app.table)
     if loaded.draft.bus is not None:
         rows += _rows(loaded, ("bus",), loaded.draft.bus)
+    if loaded.draft.cache is not None:
+        rows += _rows(loaded, ("cache",), loaded.draft.cache)
     for position, subscription in loaded.draft.subscriptions.items():
         rows += _rows(loaded, ("subscriptions", position), subscription)
     for position, schedule in loaded.draft.schedules.items():

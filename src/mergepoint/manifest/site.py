@@ -169,6 +169,31 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True)
+class AppCache:
+    """What of an app's answers the edge keeps; times in seconds."""
+
+    mode: str = "auto"
+    scope: str = "anonymous"
+    hold: str = "strict"
+    ttl_s: float = 3600.0
+    stale_s: float = 0.0
+    fragments: bool = False
+    cookies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Room for kept answers, and how changes are followed; times in seconds."""
+
+    bytes_max: int = 256 << 20
+    entry_bytes_max: int = 8 << 20
+    lease_s: float = 2.0
+    poll_s: float = 0.02
+    call_s: float = 0.25
+    expose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """One member of the site, resolved."""
 
@@ -218,6 +243,8 @@ class App:
     tasks: TaskWorkers | None = None
     """None while it declares no tasks."""
     celery: CeleryWorkers | None = None
+    cache: AppCache | None = None
+    """None: nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,5 +324,7 @@ class Site:
     schedules: tuple[Schedule, ...] = ()
     databases: tuple[Followed, ...] = ()
     """Whose changes the hub follows."""
+    cache: Cache | None = None
+    """None where no app has one."""
     problems: tuple[Problem, ...] = ()
     """Warnings, and the problems behind `failures`; never an error."""

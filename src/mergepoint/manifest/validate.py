@@ -23,6 +23,7 @@ from mergepoint.manifest.tables.bus import (
     ScheduleTable,
     SubscriptionTable,
 )
+from mergepoint.manifest.tables.cache import CacheTable
 from mergepoint.manifest.tables.databases import DATABASES_MAX, DatabaseTable
 from mergepoint.manifest.tables.identity import (
     ROLE_NAME,
@@ -113,6 +114,9 @@ class Draft:
     """By their place in the document; those with an error are left out."""
     schedules: Mapping[int, ScheduleTable] = field(default_factory=dict)
     databases: Mapping[int, DatabaseTable] = field(default_factory=dict)
+    cache: CacheTable | None = None
+    """None where the document has no [cache]."""
+    cache_broken: frozenset[str] = frozenset()
 
 
 def validate(report: Report) -> Draft:
@@ -133,11 +137,15 @@ def validate(report: Report) -> Draft:
     bus, bus_broken = None, frozenset[str]()
     if "bus" in data:
         bus, bus_broken = _table(BusTable, data["bus"], ("bus",), report)
+    cache, cache_broken = None, frozenset[str]()
+    if "cache" in data:
+        cache, cache_broken = _table(CacheTable, data["cache"], ("cache",), report)
     return Draft(
         site, broken, apps, identity, identity_broken, roles, bus, bus_broken,
         _listed(SubscriptionTable, data, "subscriptions", SUBSCRIPTIONS_MAX, report),
         _listed(ScheduleTable, data, "schedules", SCHEDULES_MAX, report),
         _listed(DatabaseTable, data, "databases", DATABASES_MAX, report),
+        cache, cache_broken,
     )  # fmt: skip
 
 

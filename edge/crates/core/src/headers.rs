@@ -33,7 +33,8 @@ pub fn is_the_clients(name: &HeaderName) -> bool {
     const KEYED: [&str; 3] = ["x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"];
     let name = name.as_str();
     KEYED.contains(&name)
-        || !names::is_reserved(name) && !matches!(name, "traceparent" | "tracestate" | "x-request-id")
+        || !names::is_reserved(name)
+            && !matches!(name, "traceparent" | "tracestate" | "x-request-id")
 }
 
 /// Removes what a worker may not say to a client: hop-by-hop fields, directives to a front server, `Mergepoint-*`.

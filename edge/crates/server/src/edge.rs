@@ -347,7 +347,9 @@ impl Places {
             self.kept = None;
             return None;
         };
-        let kept = self.kept.get_or_insert_with(|| Arc::new(Kept::new(settings)));
+        let kept = self
+            .kept
+            .get_or_insert_with(|| Arc::new(Kept::new(settings)));
         kept.follow(settings, snapshot);
         Some(Arc::clone(kept))
     }

@@ -226,9 +226,7 @@ async fn route(
                 flight,
             };
             let answered = match way.keeps() {
-                Some(keeps) => {
-                    cache::answer(way, keeps, (parts, body), checked, &mut tally).await
-                }
+                Some(keeps) => cache::answer(way, keeps, (parts, body), checked, &mut tally).await,
                 None => proxy::answer(way, (parts, Some(body)), checked, &mut tally).await,
             };
             record.upstream = tally.upstream;

@@ -38,7 +38,12 @@ impl Steering {
     }
 
     fn kept(&self) -> Result<Arc<Kept>, ControlError> {
-        let none = || ControlError::new("edge.cache_off", "this site has no cache: see [cache] of the manifest");
+        let none = || {
+            ControlError::new(
+                "edge.cache_off",
+                "this site has no cache: see [cache] of the manifest",
+            )
+        };
         self.edge.loaded().cache.clone().ok_or_else(none)
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mergepoint.manifest.checks.access import check_access
 from mergepoint.manifest.checks.bus import check_bus
+from mergepoint.manifest.checks.cache import check_cache
 from mergepoint.manifest.checks.databases import check_databases
 from mergepoint.manifest.checks.doors import check_doors
 from mergepoint.manifest.checks.identity import check_identity
@@ -37,4 +38,5 @@ def check_site(
     check_access(site, draft, report)
     check_bus(site, draft, report, machine)
     check_databases(site, draft, report, machine)
+    check_cache(draft, report)
     check_secrets(document, draft, report, machine)

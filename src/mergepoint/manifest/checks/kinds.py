@@ -25,6 +25,7 @@ PASSED_ON = EVERY | {
     "affinity",
     "authorization",
     "body",
+    "cache",
     "compress",
     "concurrency",
     "cookies",

@@ -21,6 +21,7 @@ from mergepoint.manifest.tables.access import (
 )
 from mergepoint.manifest.tables.amounts import CountOrNone, Duration, refused, size_bytes
 from mergepoint.manifest.tables.bus import Module, QueueName
+from mergepoint.manifest.tables.cache import AppCacheKey
 from mergepoint.manifest.tables.forms import (
     parse_affinity,
     parse_host,
@@ -287,6 +288,9 @@ class AppTable(Table):
         "Tasks one Celery worker runs at a time.", 2
     )
 
+    cache: AppCacheKey | None = key(
+        'Keep answers at the edge: "auto", "http", or a table.', stands_for="nothing is kept"
+    )
     compress: bool = key("Compress answers that the app left plain.", True)
     cache_control: Annotated[str, AfterValidator(_cache_control)] = key(
         "Cache-Control of static files.", "public, max-age=60"

@@ -18,6 +18,7 @@ from mergepoint.manifest.tables.bus import (
     ScheduleTable,
     SubscriptionTable,
 )
+from mergepoint.manifest.tables.cache import CacheTable
 from mergepoint.manifest.tables.databases import DATABASES_MAX, DatabaseTable
 from mergepoint.manifest.tables.identity import ROLES_MAX, IdentityTable, RoleName, RoleTable
 from mergepoint.manifest.tables.site import SiteTable
@@ -35,6 +36,7 @@ TABLES = (
     "subscriptions",
     "schedules",
     "databases",
+    "cache",
     "profiles",
 )
 Roles = Annotated[dict[RoleName, RoleTable], Field(max_length=ROLES_MAX)]
@@ -75,6 +77,9 @@ class ManifestTable(Table):
     )
     databases: list[DatabaseTable] = key(
         "Databases whose changes are followed.", [], max_length=DATABASES_MAX
+    )
+    cache: CacheTable | None = key(
+        "Room for answers the edge keeps.", stands_for="its defaults, where an app has a cache"
     )
     profiles: dict[str, ProfileTable] = key(
         "Differences between development, production and profiles of your own.", {}

@@ -150,36 +150,29 @@ impl Source {
 
     /// Take in what the hub answered to `asked`.
     pub fn answered(&mut self, asked: &Asked, pulled: &Pulled, lease: Duration) -> Outcome {
-        if let (true, Some(tables)) = (pulled.at >= self.at, &pulled.tables) {
-            self.tables.clone_from(tables);
-        }
         let stands = self.generation == asked.generation && self.epoch == asked.epoch;
-        if !stands || pulled.at < self.at {
+        if !stands || !self.is_newer(pulled) {
             return Outcome::Dropped;
         }
-        // The same count again is no news, but it was read later, which is what the lease is about.
-        let newer = pulled.at > self.at || self.epoch.is_none();
-        let left = Duration::try_from_secs_f64(pulled.lease_left_s).unwrap_or_default();
-        let until = asked.sent + lease.min(left);
-        if newer {
-            let outcome = self.take(pulled);
-            self.lease(until, asked.sent);
-            return outcome;
-        }
-        self.lease(until, asked.sent);
-        Outcome::Dropped
+        let until = lease_end(asked.sent, lease, pulled.lease_left_s);
+        let outcome = self.take(pulled);
+        // A lease never becomes shorter by an answer: each was true when it was given.
+        self.until = self.until.max(Some(until));
+        self.pulled = self.pulled.max(Some(asked.sent));
+        outcome
     }
 
     /// Take in what the hub says unasked, for the writer of somebody else's edge.
     pub fn told(&mut self, pulled: &Pulled) -> Outcome {
-        let known = self.epoch.as_deref() == Some(pulled.epoch.as_str());
-        if known && pulled.at <= self.at {
-            return Outcome::Dropped;
+        match self.is_newer(pulled) {
+            true => self.take(pulled),
+            false => Outcome::Dropped,
         }
-        if let Some(tables) = &pulled.tables {
-            self.tables.clone_from(tables);
-        }
-        self.take(pulled)
+    }
+
+    /// It was read later than what was applied; with one hub, that is what `at` says (I6).
+    fn is_newer(&self, pulled: &Pulled) -> bool {
+        pulled.at > self.at || self.epoch.is_none()
     }
 
     /// I4: what was read of it counts at `now`.
@@ -189,7 +182,8 @@ impl Source {
 
     /// Time left of the lease.
     pub fn lease_left(&self, now: Moment) -> Duration {
-        self.until.map_or(Duration::ZERO, |until| until.saturating_sub(now))
+        self.until
+            .map_or(Duration::ZERO, |until| until.saturating_sub(now))
     }
 
     /// Time since the last successful pull was sent.
@@ -200,6 +194,9 @@ impl Source {
     fn take(&mut self, pulled: &Pulled) -> Outcome {
         let known = self.epoch.as_deref() == Some(pulled.epoch.as_str());
         let first = self.epoch.is_none();
+        if let Some(tables) = &pulled.tables {
+            self.tables.clone_from(tables);
+        }
         self.epoch = Some(pulled.epoch.clone());
         self.cursor = Some(pulled.cursor.clone());
         self.at = pulled.at;
@@ -209,10 +206,11 @@ impl Source {
         }
         Outcome::Changed
     }
+}
 
-    /// A lease never becomes shorter by an answer: each was true when it was given.
-    fn lease(&mut self, until: Moment, sent: Moment) {
-        self.until = self.until.max(Some(until));
-        self.pulled = self.pulled.max(Some(sent));
-    }
+/// When what was read for a question sent at `sent` counts no longer: both the hub's lease and ours count from when the
+/// question was sent, and the shorter one ends first (I4).
+pub fn lease_end(sent: Moment, lease: Duration, left_s: f64) -> Moment {
+    let left = Duration::try_from_secs_f64(left_s).unwrap_or_default();
+    sent + lease.min(left)
 }

@@ -42,7 +42,9 @@ pub fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
         return names(request, stored.get(header::ETAG));
     }
     let since = date_of(request, &header::IF_MODIFIED_SINCE);
-    let changed = date_of(stored, &header::LAST_MODIFIED);
+    // Without a date of its last change, one that was made before cannot have changed since (RFC 9110 section 13.1.3).
+    let changed =
+        date_of(stored, &header::LAST_MODIFIED).or_else(|| date_of(stored, &header::DATE));
     matches!((since, changed), (Some(since), Some(changed)) if changed <= since)
 }
 
@@ -122,9 +124,9 @@ fn names(request: &HeaderMap, tag: Option<&HeaderValue>) -> bool {
     let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
     let tag = tag.map(|tag| opaque(tag.as_bytes()));
     let listed = request.get_all(header::IF_NONE_MATCH).iter();
-    listed.flat_map(|value| tags(value.as_bytes())).any(|listed| {
-        listed == b"*" || tag.as_deref().is_some_and(|tag| opaque(listed) == tag)
-    })
+    listed
+        .flat_map(|value| tags(value.as_bytes()))
+        .any(|listed| listed == b"*" || tag.as_deref().is_some_and(|tag| opaque(listed) == tag))
 }
 
 /// The members of a list of tags; commas inside quotes part nothing.
@@ -134,5 +136,8 @@ fn tags(text: &[u8]) -> Vec<&[u8]> {
         quoted ^= *byte == b'"';
         *byte == b',' && !quoted
     });
-    parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).collect()
+    parts
+        .map(<[u8]>::trim_ascii)
+        .filter(|part| !part.is_empty())
+        .collect()
 }

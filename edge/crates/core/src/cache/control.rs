@@ -88,11 +88,10 @@ impl Directives {
             Some(own) if own.says_how_to_cache() => own.clone(),
             _ => dictionary(headers, &CDN).unwrap_or_else(|| plain(headers)),
         };
-        if let Some(own) = own {
-            found.hold = own.hold;
-            found.linear = own.linear;
-            found.scope = own.scope;
-        }
+        // Another targeted field may not say these.
+        found.hold = own.as_ref().and_then(|own| own.hold);
+        found.linear = own.as_ref().is_some_and(|own| own.linear);
+        found.scope = own.as_ref().and_then(|own| own.scope);
         found
     }
 
@@ -223,9 +222,8 @@ fn plain(headers: &HeaderMap) -> Directives {
 
 /// Whether a request's `Cache-Control` names this directive.
 pub fn request_says(headers: &HeaderMap, directive: &str) -> bool {
-    joined(headers, &header::CACHE_CONTROL).is_some_and(|text| {
-        directives(&text).any(|(name, _)| name.eq_ignore_ascii_case(directive))
-    })
+    joined(headers, &header::CACHE_CONTROL)
+        .is_some_and(|text| directives(&text).any(|(name, _)| name.eq_ignore_ascii_case(directive)))
 }
 
 /// All lines of a field as one; none when absent, too long or not text.

@@ -28,7 +28,10 @@ impl Cookies {
                 found.unknown = true;
                 continue;
             };
-            let pairs = text.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+            let pairs = text
+                .split(';')
+                .map(str::trim)
+                .filter(|pair| !pair.is_empty());
             for pair in pairs {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
                 match names.iter().any(|known| known == name) {

@@ -96,7 +96,10 @@ pub fn lifetime(headers: &HeaderMap, said: &Directives, wall: SystemTime) -> Opt
     // A field that cannot be read has expired already (RFC 9111 section 5.3).
     let expires = date_of(headers, &header::EXPIRES);
     let left = expires.and_then(|at| at.duration_since(date).ok());
-    Some(left.unwrap_or_default().min(Duration::from_secs(DELTA_S_MAX)))
+    Some(
+        left.unwrap_or_default()
+            .min(Duration::from_secs(DELTA_S_MAX)),
+    )
 }
 
 /// How old an answer was when it came (RFC 9111 section 4.2.3).

@@ -47,7 +47,9 @@ impl Place<'_> {
     pub fn key(&self, cookies: &Cookies, who: &Who) -> Key {
         let mut key = String::with_capacity(64 + self.path.len());
         // No part but the last may hold a line end, so no two places share a key.
-        let query = self.query.map_or(String::new(), |query| format!("?{query}"));
+        let query = self
+            .query
+            .map_or(String::new(), |query| format!("?{query}"));
         let (scheme, host, path) = (self.scheme, self.host, self.path);
         // Writing to memory cannot fail.
         let _ = write!(key, "{}\n{scheme}://{host}{path}{query}\n", self.app);

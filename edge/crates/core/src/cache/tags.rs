@@ -42,10 +42,12 @@ fn table(text: &str) -> &str {
     text.split(':').next().unwrap_or(text)
 }
 
-/// The tag that stands for every tag of the same table; none for a group and for an address.
+/// The tag that stands for every row of the same table; none for a whole table, which changes with each of its rows, a
+/// group and an address.
 pub fn star(tag: &str) -> Option<String> {
     source(tag)?;
-    Some(format!("{}:*", table(tag)))
+    let (table, _) = tag.split_once(':')?;
+    Some(format!("{table}:*"))
 }
 
 /// The tags of an answer; none when it cannot be told what it was made from.

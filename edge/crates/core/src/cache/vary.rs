@@ -67,13 +67,21 @@ fn normal(request: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut parts: Vec<String> = Vec::new();
     for value in values {
         // Bytes beyond ASCII stay apart from each other.
-        let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+        let text: String = value
+            .as_bytes()
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect();
         parts.extend(text.split(',').map(|part| part.trim().to_owned()));
     }
     if *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING {
         // Neither case nor order means anything here; preference is said by weights.
-        parts.iter_mut().for_each(|part| part.make_ascii_lowercase());
-        parts.iter_mut().for_each(|part| part.retain(|c| c != ' ' && c != '\t'));
+        parts
+            .iter_mut()
+            .for_each(|part| part.make_ascii_lowercase());
+        parts
+            .iter_mut()
+            .for_each(|part| part.retain(|c| c != ' ' && c != '\t'));
         parts.retain(|part| !part.is_empty());
         parts.sort_unstable();
         parts.dedup();

@@ -43,7 +43,10 @@ fn kept(path: &str, cache: &AppCache, found: &mut Problems) {
         found.within(&format!("{path}.{name}"), value, 0.0..=DURATION_S_MAX);
     }
     if cache.cookies.len() > COOKIES_MAX {
-        let message = format!("names {} cookies, at most {COOKIES_MAX}", cache.cookies.len());
+        let message = format!(
+            "names {} cookies, at most {COOKIES_MAX}",
+            cache.cookies.len()
+        );
         found.add(&format!("{path}.cookies"), message);
     }
     for (index, name) in cache.cookies.iter().enumerate() {

@@ -25,10 +25,19 @@ fn directives_are_read_in_any_case_and_on_any_line() {
 #[test]
 fn of_two_times_the_first_counts_and_an_unreadable_one_is_none_at_all() {
     assert_eq!(plain("max-age=1, max-age=9").max_age_s, Some(1));
-    for unreadable in ["max-age", "max-age=-1", "max-age='9'", "max-age=1.5", "max-age= 9"] {
+    for unreadable in [
+        "max-age",
+        "max-age=-1",
+        "max-age='9'",
+        "max-age=1.5",
+        "max-age= 9",
+    ] {
         assert_eq!(plain(unreadable).max_age_s, Some(0), "{unreadable}");
     }
-    assert_eq!(plain("max-age=99999999999999999999").max_age_s, Some(DELTA_S_MAX));
+    assert_eq!(
+        plain("max-age=99999999999999999999").max_age_s,
+        Some(DELTA_S_MAX)
+    );
     assert_eq!(plain("max-age=\"60\"").max_age_s, Some(60));
 }
 
@@ -58,7 +67,10 @@ fn a_targeted_field_takes_the_place_of_the_plain_one() {
         ("cache-control", "no-store"),
         ("cdn-cache-control", "max-age=9"),
     ]));
-    assert_eq!((found.max_age_s, found.no_store, found.targeted), (Some(9), false, true));
+    assert_eq!(
+        (found.max_age_s, found.no_store, found.targeted),
+        (Some(9), false, true)
+    );
     let both = Directives::of(&fields(&[
         ("mergepoint-cache-control", "max-age=5"),
         ("cdn-cache-control", "max-age=9"),
@@ -68,12 +80,23 @@ fn a_targeted_field_takes_the_place_of_the_plain_one() {
 
 #[test]
 fn a_targeted_field_that_is_no_dictionary_is_passed_over() {
-    for broken in ["", "max-age=\"9\"", "max-age=9, &&", "max-age =9", "Max-Age=9", "max-age=-1"] {
+    for broken in [
+        "",
+        "max-age=\"9\"",
+        "max-age=9, &&",
+        "max-age =9",
+        "Max-Age=9",
+        "max-age=-1",
+    ] {
         let found = Directives::of(&fields(&[
             ("cache-control", "max-age=1"),
             ("cdn-cache-control", broken),
         ]));
-        assert_eq!((found.max_age_s, found.targeted), (Some(1), false), "{broken:?}");
+        assert_eq!(
+            (found.max_age_s, found.targeted),
+            (Some(1), false),
+            "{broken:?}"
+        );
     }
 }
 
@@ -86,7 +109,10 @@ fn what_mergepoints_own_field_says_beside_caching_leaves_caching_alone() {
     assert_eq!(found.max_age_s, Some(7));
     assert_eq!(found.hold, Some(Hold::Session));
     assert_eq!((found.linear, found.scope), (true, Some(Scope::Subject)));
-    let cdn = Directives::of(&fields(&[("cdn-cache-control", "strict, linear, max-age=1")]));
+    let cdn = Directives::of(&fields(&[(
+        "cdn-cache-control",
+        "strict, linear, max-age=1",
+    )]));
     assert_eq!(cdn.max_age_s, Some(1));
     assert_eq!(cdn.hold, None, "only our own field may say it");
 }

@@ -35,7 +35,10 @@ fn lives(pairs: &[(&str, &str)]) -> Option<Duration> {
 fn s_maxage_beats_max_age_beats_expires() {
     let later = ("expires", "Sun, 06 Nov 1994 08:50:37 GMT");
     assert_eq!(lives(&[later, ("date", NOW)]), Some(seconds(60)));
-    assert_eq!(lives(&[later, ("cache-control", "max-age=5")]), Some(seconds(5)));
+    assert_eq!(
+        lives(&[later, ("cache-control", "max-age=5")]),
+        Some(seconds(5))
+    );
     let both = ("cache-control", "max-age=5, s-maxage=7");
     assert_eq!(lives(&[later, both]), Some(seconds(7)));
     assert_eq!(lives(&[("date", NOW)]), None);
@@ -44,7 +47,11 @@ fn s_maxage_beats_max_age_beats_expires() {
 #[test]
 fn an_expires_that_cannot_be_read_has_passed() {
     for broken in ["0", "tomorrow", "Sun, 06 Nov 1994 08:50:37 UTC", ""] {
-        assert_eq!(lives(&[("expires", broken), ("date", NOW)]), Some(seconds(0)), "{broken}");
+        assert_eq!(
+            lives(&[("expires", broken), ("date", NOW)]),
+            Some(seconds(0)),
+            "{broken}"
+        );
     }
     let twice = [("expires", "Sun, 06 Nov 1994 08:50:37 GMT"); 2];
     assert_eq!(lives(&twice), Some(seconds(0)));
@@ -87,10 +94,16 @@ fn a_life_goes_through_its_stages_in_order() {
     let life = life();
     let at = |moment| life.at(seconds(moment));
     assert_eq!([at(100), at(114)], [Use::Fresh, Use::Fresh]);
-    assert_eq!([at(115), at(124)], [Use::WhileRevalidate, Use::WhileRevalidate]);
+    assert_eq!(
+        [at(115), at(124)],
+        [Use::WhileRevalidate, Use::WhileRevalidate]
+    );
     assert_eq!([at(125), at(144)], [Use::IfError, Use::IfError]);
     assert_eq!(at(145), Use::Ask);
-    assert_eq!((life.ttl_s(seconds(100)), life.ttl_s(seconds(120))), (15, -5));
+    assert_eq!(
+        (life.ttl_s(seconds(100)), life.ttl_s(seconds(120))),
+        (15, -5)
+    );
 }
 
 #[test]
@@ -99,7 +112,10 @@ fn whoever_forbids_stale_answers_gets_none() {
         never_stale: true,
         ..life()
     };
-    assert_eq!((never.at(seconds(114)), never.at(seconds(115))), (Use::Fresh, Use::Ask));
+    assert_eq!(
+        (never.at(seconds(114)), never.at(seconds(115))),
+        (Use::Fresh, Use::Ask)
+    );
     let asks = Life {
         always_ask: true,
         ..life()

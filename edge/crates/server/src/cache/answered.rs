@@ -47,7 +47,9 @@ fn all(entry: &Entry, method: &Method) -> Response<Body> {
             let mut response = Response::new(body::empty());
             if entry.status != StatusCode::NO_CONTENT {
                 let length = HeaderValue::from(entry.body.len());
-                response.headers_mut().insert(header::CONTENT_LENGTH, length);
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, length);
             }
             response
         }

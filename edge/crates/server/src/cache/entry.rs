@@ -110,12 +110,13 @@ pub fn make_revalidated(headers: &mut HeaderMap, body: &[u8]) {
 pub fn tell_no_cache(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.remove(header::EXPIRES);
+    headers.remove(header::AGE);
 }
 
 /// Fields that belong to one transfer, or that the app does not want to be kept.
 fn plan_unkept(headers: &HeaderMap, plan: &Plan) -> Vec<header::HeaderName> {
     let mut unkept = plan.said.directives.unkept.clone();
-    unkept.extend([header::CONTENT_LENGTH, header::AGE]);
+    unkept.push(header::CONTENT_LENGTH);
     unkept.retain(|name| headers.contains_key(name));
     unkept
 }
@@ -125,6 +126,9 @@ fn weigh(headers: &HeaderMap, body: &Bytes, plan: &Plan, handles: &[Tag]) -> usi
     let fields: usize = fields
         .map(|(name, value)| FIELD_BYTES + name.as_str().len() + value.len())
         .sum();
-    let handles: usize = handles.iter().map(|tag| 2 * (tag.len() + FIELD_BYTES)).sum();
+    let handles: usize = handles
+        .iter()
+        .map(|tag| 2 * (tag.len() + FIELD_BYTES))
+        .sum();
     ENTRY_BYTES + fields + body.len() + handles + plan.chosen.weight()
 }

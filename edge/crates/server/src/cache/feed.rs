@@ -151,5 +151,9 @@ fn wanted(edge: &Edge) -> Option<(Arc<super::Kept>, std::path::PathBuf)> {
 
 /// A length of time the hub named, within reason.
 fn told_s(value: f64, or: f64) -> Duration {
-    seconds(if value > 0.0 && value < 3600.0 { value } else { or })
+    seconds(if value > 0.0 && value < 3600.0 {
+        value
+    } else {
+        or
+    })
 }

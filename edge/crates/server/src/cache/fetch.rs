@@ -99,10 +99,16 @@ pub fn meanwhile(
         forward: Forward::Stale,
         collapsed: None,
     };
-    let (edge, loaded, app) = (Arc::clone(way.edge), Arc::clone(way.loaded), Arc::clone(way.app));
+    let (edge, loaded, app) = (
+        Arc::clone(way.edge),
+        Arc::clone(way.loaded),
+        Arc::clone(way.app),
+    );
     let (mut parts, checked) = (parts.clone(), checked.again());
     tokio::spawn(async move {
-        let found = loaded.router.route(&checked.origin.host, &checked.target.path);
+        let found = loaded
+            .router
+            .route(&checked.origin.host, &checked.target.path);
         let Some(found) = found else { return };
         let way = Way {
             edge: &edge,
@@ -111,7 +117,12 @@ pub fn meanwhile(
             found: &found,
         };
         let Some(keeps) = way.keeps() else { return };
-        let flight = Flight::new("", found.app.into(), &parts.method, checked.target.path.as_str());
+        let flight = Flight::new(
+            "",
+            found.app.into(),
+            &parts.method,
+            checked.target.path.as_str(),
+        );
         let flight = Arc::new(flight);
         let entered = edge.flights.enter(Arc::clone(&flight));
         let mut tally = Tally {
@@ -119,7 +130,10 @@ pub fn meanwhile(
             upstream: None,
             flight,
         };
-        if let Ok(response) = fetch.run((way, keeps), &mut parts, checked, &mut tally).await {
+        if let Ok(response) = fetch
+            .run((way, keeps), &mut parts, checked, &mut tally)
+            .await
+        {
             // What is kept is kept by now or gathered elsewhere; what is not is of no use to anybody.
             drop(response);
         }
@@ -201,7 +215,9 @@ impl Fetch {
             Some((_, entry)) => conditional::ask_again(headers, &entry.headers),
             None => {
                 if self.lead.is_some() {
-                    conditional::CONDITIONS.iter().for_each(|name| drop(headers.remove(name)));
+                    conditional::CONDITIONS
+                        .iter()
+                        .for_each(|name| drop(headers.remove(name)));
                 }
                 false
             }
@@ -383,7 +399,9 @@ fn may_begin(kept: &Kept, plan: &mut Plan, began: Began) -> Result<(), Refusal> 
             continue;
         };
         let source = state.sources.get(name);
-        *tag = source.and_then(|source| source.told_by(tag)).ok_or(Refusal::SourceUnknown)?;
+        *tag = source
+            .and_then(|source| source.told_by(tag))
+            .ok_or(Refusal::SourceUnknown)?;
         if !began.leased {
             return Err(Refusal::Lease);
         }
@@ -402,6 +420,12 @@ fn keep_entry(
     began: Began,
 ) -> Result<(), Refusal> {
     let state = kept.changes.lock();
+    let now = moment();
+    let leased = |name: &String| state.sources.get(name).is_some_and(|s| s.is_leased(now));
+    if !entry.sources.iter().all(leased) {
+        kept.numbers.refused(Refusal::Lease.as_str());
+        return Err(Refusal::Lease);
+    }
     if !state.log.permits(began.token, entry.handles.iter()) {
         kept.numbers.refused(Refusal::Raced.as_str());
         return Err(Refusal::Raced);
@@ -463,7 +487,12 @@ impl Filling {
     }
 
     /// The body comes piece by piece: gathered by a task of its own, at the app's pace, and sent at the client's.
-    fn gather(mut self, (body, first): (Body, First), mut status: Status, bytes_max: u64) -> Response<Body> {
+    fn gather(
+        mut self,
+        (body, first): (Body, First),
+        mut status: Status,
+        bytes_max: u64,
+    ) -> Response<Body> {
         let length = body.size_hint().exact().and_then(|left| {
             let read = match &first {
                 Some(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len) as u64,

@@ -148,7 +148,10 @@ impl Fills {
 
     /// Take room for gathering `bytes`; false when there is none.
     pub fn reserve(&self, bytes: u64) -> bool {
-        let more = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= self.gathered_max);
+        let more = |now: u64| {
+            now.checked_add(bytes)
+                .filter(|sum| *sum <= self.gathered_max)
+        };
         self.gathered.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
@@ -191,7 +194,9 @@ impl Fill {
     pub async fn outcome(&self) -> Outcome {
         let mut told = self.outcome.subscribe();
         let waited = told.wait_for(|outcome| !matches!(outcome, Outcome::Pending));
-        waited.await.map_or(Outcome::Failed, |outcome| outcome.clone())
+        waited
+            .await
+            .map_or(Outcome::Failed, |outcome| outcome.clone())
     }
 }
 
@@ -252,7 +257,10 @@ impl Pieces {
         }
         let length = state.pieces.iter().map(Bytes::len).sum();
         let mut all = BytesMut::with_capacity(length);
-        state.pieces.iter().for_each(|piece| all.extend_from_slice(piece));
+        state
+            .pieces
+            .iter()
+            .for_each(|piece| all.extend_from_slice(piece));
         all.freeze()
     }
 

@@ -72,7 +72,9 @@ pub async fn pass(
     if keeps.site.feed.is_none() || is_endless(response.headers()) {
         return Ok(response);
     }
-    let lease = seconds(keeps.site.lease_s);
+    // The hub names the lease; a snapshot that says less must not end a wait before that is over.
+    let named = keeps.kept.changes.lock().lease;
+    let lease = seconds(keeps.site.lease_s).max(named);
     Ok(match said.directives.hold.unwrap_or(keeps.app.hold) {
         Hold::None => response,
         Hold::Strict => hold_back(response, Arc::clone(keeps.kept), lease).await,
@@ -100,7 +102,9 @@ async fn hold_back(response: Response<Body>, kept: Arc<Kept>, lease: Duration) -
         match source.frame().await {
             None => break,
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
                 size += data.len();
                 held.push_back(data);
                 if size > HELD_BYTES_MAX {
@@ -213,7 +217,8 @@ impl http_body::Body for Tail {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -228,7 +233,8 @@ fn seen(kept: &Kept, lease: Duration) -> HeaderValue {
     // Whoever serves after a lease has read since.
     let life = lease.as_secs() + 1;
     let text = format!("{COOKIE}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax");
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("mergepoint-seen=x; Path=/"))
+    HeaderValue::from_str(&text)
+        .unwrap_or_else(|_| HeaderValue::from_static("mergepoint-seen=x; Path=/"))
 }
 
 /// The visitor wrote, and this edge has not read so far. The cookie is ours, so it is taken away.
@@ -241,7 +247,10 @@ pub fn is_behind(keeps: &Keeps<'_>, headers: &mut HeaderMap) -> bool {
     };
     let behind = {
         let state = keeps.kept.changes.lock();
-        let mut parts = value.get(..COOKIE_BYTES_MAX.min(value.len())).unwrap_or("").split('&');
+        let mut parts = value
+            .get(..COOKIE_BYTES_MAX.min(value.len()))
+            .unwrap_or("")
+            .split('&');
         let same = parts.next() == Some(state.hub.as_str());
         !same
             || parts.any(|part| {

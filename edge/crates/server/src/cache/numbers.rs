@@ -139,7 +139,9 @@ impl Kept {
                 "tag": dropped.tag.as_deref(), "source": dropped.source,
             })
         });
-        let newest = found.iter().flat_map(|(key, all)| all.iter().map(move |e| (key, e)));
+        let newest = found
+            .iter()
+            .flat_map(|(key, all)| all.iter().map(move |e| (key, e)));
         let newest = newest.max_by_key(|(_, entry)| entry.plan.life.since);
         match newest {
             Some((key, entry)) => json!({
@@ -183,15 +185,33 @@ impl Kept {
         text.sample("cache_entries", &[], entries);
         text.family("cache_bytes", "gauge", "What they take.");
         text.sample("cache_bytes", &[], bytes);
-        text.family("cache_evicted_total", "counter", "Answers that left for others.");
+        text.family(
+            "cache_evicted_total",
+            "counter",
+            "Answers that left for others.",
+        );
         text.sample("cache_evicted_total", &[], evicted);
         let apps = self.numbers.apps.lock().clone();
         type Family = (&'static str, &'static str, fn(&Counts) -> u64);
         let families: [Family; 4] = [
-            ("cache_hits_total", "Requests answered from the cache.", |c| c.hits),
-            ("cache_misses_total", "Requests that went on to the app.", |c| c.misses),
-            ("cache_stored_total", "Answers taken into the cache.", |c| c.stored),
-            ("cache_invalidated_total", "Answers dropped because of a change.", |c| c.invalidated),
+            (
+                "cache_hits_total",
+                "Requests answered from the cache.",
+                |c| c.hits,
+            ),
+            (
+                "cache_misses_total",
+                "Requests that went on to the app.",
+                |c| c.misses,
+            ),
+            ("cache_stored_total", "Answers taken into the cache.", |c| {
+                c.stored
+            }),
+            (
+                "cache_invalidated_total",
+                "Answers dropped because of a change.",
+                |c| c.invalidated,
+            ),
         ];
         for (name, help, pick) in families {
             text.family(name, "counter", help);
@@ -199,11 +219,19 @@ impl Kept {
                 text.sample(name, &[("app", app)], pick(counts));
             }
         }
-        text.family("cache_refused_total", "counter", "Answers not taken, by reason.");
+        text.family(
+            "cache_refused_total",
+            "counter",
+            "Answers not taken, by reason.",
+        );
         for (why, count) in self.numbers.refused.lock().iter() {
             text.sample("cache_refused_total", &[("reason", why)], *count);
         }
-        text.family("cache_lease_seconds", "gauge", "How long changes count as read.");
+        text.family(
+            "cache_lease_seconds",
+            "gauge",
+            "How long changes count as read.",
+        );
         let now = moment();
         for (name, source) in &self.changes.lock().sources {
             let left = source.lease_left(now).as_secs_f64();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt;
 use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use mergepoint_edge_core::cache::control::request_says;
 use mergepoint_edge_core::cache::freshness::Use;
@@ -276,11 +276,7 @@ fn fill_holds(kept: &Kept, began: Began, coming: &Coming) -> bool {
 }
 
 /// Nothing that it was made from changed since it was asked for, and changes can be read.
-fn holds(
-    kept: &Kept,
-    began: Began,
-    (tags, sources): (&[Tag], &[String]),
-) -> bool {
+fn holds(kept: &Kept, began: Began, (tags, sources): (&[Tag], &[String])) -> bool {
     let now = moment();
     let state = kept.changes.lock();
     let leased = |name: &String| state.sources.get(name).is_some_and(|s| s.is_leased(now));

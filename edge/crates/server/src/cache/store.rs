@@ -152,7 +152,8 @@ impl Store {
         let variants: Variants = variants.into();
         index.learn(&key, &variants);
         let mut leaving = Vec::new();
-        self.cache.insert_with_lifecycle(key, variants, &mut leaving);
+        self.cache
+            .insert_with_lifecycle(key, variants, &mut leaving);
         for (key, variants) in leaving {
             index.forget(&key, &variants);
             index.evicted += 1;
@@ -207,7 +208,8 @@ impl Store {
     /// Keys that fit, with what lies there.
     pub fn list(&self, fits: impl Fn(&str) -> bool) -> Vec<(Key, Vec<Arc<Entry>>)> {
         let all = self.cache.iter().filter(|(key, _)| fits(key));
-        all.map(|(key, variants)| (key, variants.to_vec())).collect()
+        all.map(|(key, variants)| (key, variants.to_vec()))
+            .collect()
     }
 
     /// What became of the last answers under keys that fit.

@@ -165,7 +165,10 @@ impl Session<'_> {
         let mut state = self.kept.changes.lock();
         state.lease = self.lease;
         if state.hub != hub {
-            state.sources.values_mut().for_each(|source| source.hub_changed());
+            state
+                .sources
+                .values_mut()
+                .for_each(|source| source.hub_changed());
             state.hub = hub;
         }
         let known: Vec<String> = state.sources.keys().cloned().collect();
@@ -224,10 +227,7 @@ impl Session<'_> {
             (asked, places)
         };
         let questions = self.questions(kind);
-        let mut request = json!({"id": id, "verb": questions.verb});
-        if kind == Kind::Pull {
-            request["sources"] = places.into();
-        }
+        let request = json!({"id": id, "verb": questions.verb, "sources": places});
         questions.flying = Some(Flying {
             id,
             sent: Instant::now(),
