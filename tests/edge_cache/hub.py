@@ -102,7 +102,7 @@ class Hub:
             answer["sources"] = {"main": self._pulled(edge)}
         self._send(edge, answer)
 
-    def _pulled(self, edge: int) -> Json:
+    def _pulled(self, edge: int, *, asked: bool = True) -> Json:
         if self.failing:
             return {"error": "the database is gone"}
         with self._lock:
@@ -114,7 +114,7 @@ class Hub:
                 "epoch": self.epoch,
                 "cursor": str(len(self._log)),
                 "tags": sorted(set(self._log[seen:])),
-                "flush": not known and state["epoch"] is not None,
+                "flush": not known and (state["epoch"] is not None or not asked),
                 "lease_left_s": self.lease_s,
                 "at": self._reads,
             }
@@ -130,7 +130,7 @@ class Hub:
         self._barriers[number] = (others, done)
         for other in set(others):
             event = {"event": "barrier", "barrier": number}
-            self._send(other, {**event, "sources": {"main": self._pulled(other)}})
+            self._send(other, {**event, "sources": {"main": self._pulled(other, asked=False)}})
         if others:
             done.wait(self.lease_s)
 

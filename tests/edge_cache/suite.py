@@ -94,7 +94,9 @@ def origin(folder: Path, directory: Path) -> Iterator[int]:
     hook.write_text(
         "import http from 'node:http'\n"
         "const listen = http.Server.prototype.listen\n"
-        "http.Server.prototype.listen = function (port) { return listen.call(this, port, '127.0.0.1') }\n"
+        "http.Server.prototype.listen = function (port) {\n"
+        "  return listen.call(this, port, '127.0.0.1')\n"
+        "}\n"
     )
     argv = ["node", "--import", str(hook), "test-engine/server/server.mjs"]
     with subprocess.Popen(argv, cwd=folder, env=environment, stdout=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from .conftest import Start, Stand, status
+from .conftest import Stand, Start, status
 from .hub import Hub
 from .worker import Answer, Asked, Gate
 
@@ -34,7 +34,7 @@ class Database:
 
 
 def kept(stand: Stand, path: str = "/page") -> None:
-    """Ask until the answer comes from the cache: the first fill may begin before the first lease."""
+    """Ask until the answer comes from the cache; the first may come before the first lease."""
     for _ in range(50):
         if "hit" in status(stand.get(path)):
             return
@@ -44,9 +44,11 @@ def kept(stand: Stand, path: str = "/page") -> None:
 @contextmanager
 def short_hub(lease_s: float) -> Iterator[Hub]:
     """A hub whose readings count for a moment only."""
-    with tempfile.TemporaryDirectory(prefix="mp-") as name:
-        with Hub(Path(name) / "feed.sock", lease_s=lease_s) as hub:
-            yield hub
+    with (
+        tempfile.TemporaryDirectory(prefix="mp-") as name,
+        Hub(Path(name) / "feed.sock", lease_s=lease_s) as hub,
+    ):
+        yield hub
 
 
 def test_an_answer_made_from_named_data_is_kept_without_being_told_so(

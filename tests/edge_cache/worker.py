@@ -75,7 +75,12 @@ class Worker:
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length) if length else b""
-                asked = worker._count(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                asked = worker._count(
+                    self.command,
+                    self.path,
+                    {name.lower(): value for name, value in self.headers.items()},
+                    body,
+                )
                 said = answer(asked)
                 self.send_response(said.status)
                 for name, value in said.headers.items():

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "inflight": "Show the requests being worked on now.",
         "metrics": "Print metrics in Prometheus' text format.",
         "balance": "Show which routes compute and which wait, and what to change.",
+        "cache": "Look at what the edge keeps, and drop it.",
     },
     "Change a running site": {
         "reload": "Roll what changed; a release that fails never takes traffic.",

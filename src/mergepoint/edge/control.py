@@ -104,6 +104,10 @@ class EdgeControl:
         """Return version, pid and generation of the edge."""
         return _without_envelope(await self._ask("ping"))
 
+    async def cache(self, verb: str, **arguments: Any) -> Json:
+        """Ask ``cache_stats``, ``cache_why`` or ``cache_purge``; raise `EdgeRefused`."""
+        return _without_envelope(await self._ask(verb, arguments))
+
     async def drain(self, timeout_s: float) -> None:
         """Stop accepting, finish what is open, then exit; returns once the edge has begun."""
         await self._ask("drain", {"timeout_s": timeout_s})

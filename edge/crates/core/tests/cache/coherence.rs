@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mergepoint_edge_core::cache::coherence::{lease_end, Log, Outcome, Source, REMEMBERED_MAX};
-use serde_json::Value;
 use mergepoint_edge_core::cache::feed::{Line, Pulled, Reading};
 use mergepoint_edge_core::cache::tags::Tag;
 use proptest::prelude::*;
+use serde_json::Value;
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -127,7 +127,11 @@ fn another_epoch_is_a_flush_even_if_the_hub_does_not_say_so() {
     let asked = source.asked(s(1));
     source.answered(&asked, &pulled("e1", 1), LEASE);
     assert_eq!(source.told(&pulled("e1", 1)), Outcome::Dropped);
-    assert_eq!(source.told(&pulled("e0", 1)), Outcome::Dropped, "said before");
+    assert_eq!(
+        source.told(&pulled("e0", 1)),
+        Outcome::Dropped,
+        "said before"
+    );
     assert_eq!(source.told(&pulled("e2", 2)), Outcome::Flush);
 }
 
@@ -184,17 +188,29 @@ fn the_hubs_lines_are_told_apart() {
 
 /// The model's decisions, written by `mergepoint_testkit.cache_model.golden`.
 fn golden(decision: &str) -> Vec<(Value, Value)> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/golden/cache_rules.json");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../tests/golden/cache_rules.json"
+    );
     let table: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let cases = table["cases"].as_array().unwrap().clone();
-    let chosen = cases.into_iter().filter(|case| case["decision"] == decision);
-    let chosen: Vec<_> = chosen.map(|case| (case["given"].clone(), case["verdict"].clone())).collect();
+    let chosen = cases
+        .into_iter()
+        .filter(|case| case["decision"] == decision);
+    let chosen: Vec<_> = chosen
+        .map(|case| (case["given"].clone(), case["verdict"].clone()))
+        .collect();
     assert!(!chosen.is_empty(), "{decision}");
     chosen
 }
 
 fn named(value: &Value) -> Vec<&str> {
-    value.as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag.as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -214,12 +230,19 @@ fn one_source_permits(name: &str, given: &Value) -> bool {
         return false;
     };
     let mark = &given["marks"][name];
-    let (round, forgotten) = (mark["round"].as_u64(), source["forgotten"].as_u64().unwrap_or(0));
+    let (round, forgotten) = (
+        mark["round"].as_u64(),
+        source["forgotten"].as_u64().unwrap_or(0),
+    );
     let round = round.unwrap_or(0);
     let mut log = Log::default();
     let changes: Vec<(&String, u64)> = source["last"]
         .as_object()
-        .map(|last| last.iter().map(|(tag, at)| (tag, at.as_u64().unwrap())).collect())
+        .map(|last| {
+            last.iter()
+                .map(|(tag, at)| (tag, at.as_u64().unwrap()))
+                .collect()
+        })
         .unwrap_or_default();
     let replay = |log: &mut Log, after: bool| {
         for (tag, _) in changes.iter().filter(|(_, at)| (*at > round) == after) {
@@ -257,7 +280,9 @@ fn the_model_and_the_edge_agree_on_what_is_stored_and_delivered() {
                         .collect();
                     sources.sort_unstable();
                     sources.dedup();
-                    sources.into_iter().all(|name| one_source_permits(name, &given))
+                    sources
+                        .into_iter()
+                        .all(|name| one_source_permits(name, &given))
                 }
             };
             let good = matches!(verdict.as_str(), Some("stored" | "deliver"));
@@ -271,7 +296,11 @@ fn the_model_and_the_edge_agree_on_when_a_lease_ends() {
     for (given, verdict) in golden("lease_end") {
         let time = |name: &str| given[name].as_f64().unwrap();
         let lease = Duration::from_secs_f64(time("lease_s"));
-        let end = lease_end(Duration::from_secs_f64(time("sent")), lease, time("lease_left_s"));
+        let end = lease_end(
+            Duration::from_secs_f64(time("sent")),
+            lease,
+            time("lease_left_s"),
+        );
         assert_eq!(Some(end.as_secs_f64()), verdict.as_f64(), "{given}");
     }
 }
@@ -282,7 +311,10 @@ fn lived(epoch: Option<&str>, generation: u64, at: u64) -> Source {
     let Some(epoch) = epoch else { return source };
     for n in 0..generation {
         source.hub_changed();
-        source.told(&Pulled { flush: true, ..pulled(epoch, n + 1) });
+        source.told(&Pulled {
+            flush: true,
+            ..pulled(epoch, n + 1)
+        });
     }
     source.hub_changed();
     source.told(&pulled(epoch, at.max(1)));
@@ -304,7 +336,10 @@ fn the_model_and_the_edge_agree_on_which_readings_are_applied() {
         let said = &given["pulled"];
         let reading = Pulled {
             flush: said["flush"].as_bool().unwrap(),
-            ..pulled(said["epoch"].as_str().unwrap(), said["at"].as_u64().unwrap())
+            ..pulled(
+                said["epoch"].as_str().unwrap(),
+                said["at"].as_u64().unwrap(),
+            )
         };
         let asked = &given["asked"];
         let outcome = if asked.is_null() {
@@ -313,7 +348,11 @@ fn the_model_and_the_edge_agree_on_which_readings_are_applied() {
             assert_eq!(verdict, "other-connection");
             continue;
         } else {
-            let then = lived(asked["epoch"].as_str(), asked["generation"].as_u64().unwrap(), 1);
+            let then = lived(
+                asked["epoch"].as_str(),
+                asked["generation"].as_u64().unwrap(),
+                1,
+            );
             source.answered(&then.asked(s(1)), &reading, LEASE)
         };
         let expected = match verdict.as_str().unwrap() {

@@ -27,6 +27,9 @@ const WAITING_MAX: usize = 4_096;
 /// After the line broke.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two attempts at a barrier.
+const BARRIER_PAUSE: Duration = Duration::from_millis(20);
+
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -84,13 +87,17 @@ impl Feed {
     /// any longer (I3).
     pub async fn barrier(&self, lease: Duration) {
         let end = tokio::time::Instant::now() + lease;
-        let (done, told) = oneshot::channel();
-        if self.connected.load(Relaxed) && self.calls.try_send(Call::Barrier(done)).is_ok() {
-            if let Ok(Ok(true)) = tokio::time::timeout_at(end, told).await {
-                return;
+        while tokio::time::Instant::now() < end {
+            let (done, told) = oneshot::channel();
+            if self.connected.load(Relaxed) && self.calls.try_send(Call::Barrier(done)).is_ok() {
+                if let Ok(Ok(true)) = tokio::time::timeout_at(end, told).await {
+                    return;
+                }
             }
+            // Asked again: what was lost or dropped may be had the next time.
+            let again = tokio::time::Instant::now() + BARRIER_PAUSE;
+            tokio::time::sleep_until(again.min(end)).await;
         }
-        tokio::time::sleep_until(end).await;
     }
 }
 

@@ -284,6 +284,8 @@ impl Session<'_> {
                 continue;
             };
             let outcome = source.answered(asked, pulled, self.lease);
+            // Dropped for another reason than that something later is known: nothing is proven.
+            all &= source.at() >= pulled.at;
             self.apply(&mut state, name, pulled, outcome);
         }
         drop(state);
