@@ -29,7 +29,9 @@ class NoEdge(MergepointError):
 
 def sockets(run_dir: Path) -> list[Path]:
     """Return the control sockets of a site's edges, the newest first."""
-    found = [(int(match[1]), path) for path in _files(run_dir) if (match := SOCKET.match(path.name))]
+    found = [
+        (int(match[1]), path) for path in _files(run_dir) if (match := SOCKET.match(path.name))
+    ]
     return [path for _, path in sorted(found, reverse=True)]
 
 

@@ -345,7 +345,8 @@ fn the_model_and_the_edge_agree_on_which_readings_are_applied() {
         let outcome = if asked.is_null() {
             source.told(&reading)
         } else if asked["connection"] != given["connection"] {
-            assert_eq!(verdict, "other-connection");
+            // Nor does a session take answers to what another one asked.
+            assert!(verdict != "apply" && verdict != "flush", "{given}");
             continue;
         } else {
             let then = lived(

@@ -93,7 +93,8 @@ fn groups_that_cannot_be_kept_make_an_answer_unfit_to_keep() {
     for broken in ["posts", "\"a\", 4", "(\"a\")", long.as_str()] {
         assert_eq!(said(&[("cache-groups", broken)]).0.groups, None, "{broken}");
     }
-    let thirty_two = vec!["\"0123456789abcdef0123456789abcdef\""; 1].join(",");
+    let thirty_two: Vec<String> = (0..32).map(|n| format!("\"{n:032}\"")).collect();
+    let thirty_two = thirty_two.join(",");
     assert!(said(&[("cache-groups", &thirty_two)]).0.groups.is_some());
 }
 

@@ -164,7 +164,7 @@ impl Fetch {
         let mut response = match answered {
             Ok(response) => response,
             Err(refused) => match self.stand_in() {
-                Some(entry) => return Ok(self.from_old(&entry, (&parts.method, &client), None)),
+                Some(entry) => return Ok(self.old_instead(&entry, (&parts.method, &client), None)),
                 None => {
                     // Who waits would be kept waiting once more.
                     self.tell(Outcome::Unshared);
@@ -176,7 +176,7 @@ impl Fetch {
         if storing::is_error(status) {
             if let Some(entry) = self.stand_in() {
                 let told = (&parts.method, &client);
-                return Ok(self.from_old(&entry, told, Some(status)));
+                return Ok(self.old_instead(&entry, told, Some(status)));
             }
         }
         let Some(said) = response.extensions_mut().remove::<Arc<Said>>() else {
@@ -235,7 +235,7 @@ impl Fetch {
         usable.then(|| Arc::clone(entry))
     }
 
-    fn from_old(
+    fn old_instead(
         &self,
         entry: &Entry,
         client: (&Method, &HeaderMap),
