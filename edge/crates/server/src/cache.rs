@@ -10,6 +10,7 @@ pub mod entry;
 pub mod feed;
 pub mod fetch;
 pub mod fill;
+mod filling;
 pub mod hold;
 pub mod numbers;
 pub mod serve;
@@ -66,6 +67,17 @@ impl Kept {
             feed: Feed::default(),
             numbers: Numbers::default(),
         }
+    }
+
+    /// What is kept under a snapshot; it survives as long as the site has a cache.
+    pub fn for_snapshot(kept: &mut Option<Arc<Kept>>, snapshot: &Snapshot) -> Option<Arc<Kept>> {
+        let Some(settings) = &snapshot.cache else {
+            *kept = None;
+            return None;
+        };
+        let kept = kept.get_or_insert_with(|| Arc::new(Kept::new(settings)));
+        kept.follow(settings, snapshot);
+        Some(Arc::clone(kept))
     }
 
     /// Take up a snapshot: its room, and its workers. What an app's old workers made is dropped when it has new ones,

@@ -334,24 +334,11 @@ impl Places {
         let issuer = issuer.and_then(Result::ok);
         Loaded {
             issuer,
-            cache: self.keep(&snapshot),
+            cache: Kept::for_snapshot(&mut self.kept, &snapshot),
             snapshot,
             router,
             apps,
         }
-    }
-
-    /// What is kept survives, as long as the site has a cache.
-    fn keep(&mut self, snapshot: &Snapshot) -> Option<Arc<Kept>> {
-        let Some(settings) = &snapshot.cache else {
-            self.kept = None;
-            return None;
-        };
-        let kept = self
-            .kept
-            .get_or_insert_with(|| Arc::new(Kept::new(settings)));
-        kept.follow(settings, snapshot);
-        Some(Arc::clone(kept))
     }
 
     fn join(

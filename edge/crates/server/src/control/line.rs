@@ -189,6 +189,29 @@ mod tests {
     }
 
     #[test]
+    fn what_of_the_cache_is_dropped_is_named_in_one_way() {
+        let purged = |arguments: &str| {
+            let line = format!(r#"{{"id":1,"verb":"cache_purge"{arguments}}}"#);
+            match parse(line.as_bytes()) {
+                Ok((_, Verb::CachePurge(purge))) => Some(purge),
+                _ => None,
+            }
+        };
+        let tags = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(purged(r#","tags":["a","b"]"#), Some(Purge::Tags(tags)));
+        assert_eq!(purged(r#","url":"x""#), Some(Purge::Url("x".to_owned())));
+        assert_eq!(
+            purged(r#","prefix":"x""#),
+            Some(Purge::Prefix("x".to_owned()))
+        );
+        assert_eq!(purged(r#","all":true"#), Some(Purge::All));
+        for wrong in ["", r#","all":false"#, r#","all":true,"url":"x""#] {
+            assert_eq!(purged(wrong), None, "{wrong}");
+        }
+        assert!(refused(r#"{"id":1,"verb":"cache_why"}"#).1.contains("url"));
+    }
+
+    #[test]
     fn a_fault_is_answered_under_the_id_of_its_request() {
         let (id, text) = refused(r#"{"id":"x","verb":"await_drained","timeout_s":1}"#);
         assert_eq!(id, json!("x"));
