@@ -34,11 +34,8 @@ use crate::refuse::Refused;
 /// A longer body is sent while it comes, all but its last piece.
 pub const HELD_BYTES_MAX: usize = 64 * 1024;
 
-/// Carries how far the sources had been read when its visitor wrote.
+/// Its visitor wrote a moment ago.
 const COOKIE: &str = "mergepoint-seen";
-
-/// Longest value of it that is read.
-const COOKIE_BYTES_MAX: usize = 1024;
 
 /// Pass a request that is not for the cache, drop what its answer makes untrue, and hold it until that is known.
 ///
@@ -79,9 +76,8 @@ pub async fn pass(
         Hold::None => response,
         Hold::Strict => hold_back(response, Arc::clone(keeps.kept), lease).await,
         Hold::Session => {
-            keeps.kept.feed.pull(seconds(keeps.site.call_s)).await;
-            let cookie = seen(keeps.kept, lease);
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+            let headers = response.headers_mut();
+            headers.append(header::SET_COOKIE, seen(lease));
             response
         }
     })
@@ -222,43 +218,20 @@ impl http_body::Body for Tail {
     }
 }
 
-/// The cookie of a visitor who wrote: whoever answers them next has read as far, or reads first.
-fn seen(kept: &Kept, lease: Duration) -> HeaderValue {
-    let state = kept.changes.lock();
-    let mut value = state.hub.clone();
-    for (name, source) in &state.sources {
-        value.push_str(&format!("&{name}:{}", source.at()));
-    }
-    drop(state);
+/// The cookie of a visitor who wrote: whoever answers them next reads first. It says nothing more, because two edges cannot
+/// compare how far they have read, and of two writes at once the older answer may come last.
+fn seen(lease: Duration) -> HeaderValue {
     // Whoever serves after a lease has read since.
     let life = lease.as_secs() + 1;
-    let text = format!("{COOKIE}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax");
-    HeaderValue::from_str(&text)
-        .unwrap_or_else(|_| HeaderValue::from_static("mergepoint-seen=x; Path=/"))
+    let text = format!("{COOKIE}=1; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax");
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("mergepoint-seen=1"))
 }
 
-/// The visitor wrote, and this edge has not read so far. The cookie is ours, so it is taken away.
-pub fn is_behind(keeps: &Keeps<'_>, headers: &mut HeaderMap) -> bool {
-    if !headers.contains_key(header::COOKIE) {
+/// The visitor wrote a moment ago. The cookie is ours, so it is taken away.
+pub fn has_written(headers: &mut HeaderMap) -> bool {
+    if !headers.contains_key(header::COOKIE) || cookie::get(headers, COOKIE).is_none() {
         return false;
     }
-    let Some(value) = cookie::get(headers, COOKIE) else {
-        return false;
-    };
-    let behind = {
-        let state = keeps.kept.changes.lock();
-        let mut parts = value
-            .get(..COOKIE_BYTES_MAX.min(value.len()))
-            .unwrap_or("")
-            .split('&');
-        let same = parts.next() == Some(state.hub.as_str());
-        !same
-            || parts.any(|part| {
-                let (name, at) = part.split_once(':').unwrap_or((part, ""));
-                let read = state.sources.get(name).map_or(0, |source| source.at());
-                at.parse::<u64>().map_or(true, |at| at > read)
-            })
-    };
     cookie::remove(headers, COOKIE);
-    behind
+    true
 }

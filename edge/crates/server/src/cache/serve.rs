@@ -54,10 +54,11 @@ pub async fn answer(
     } else if !reads || !body.is_end_stream() {
         hold::pass((way, keeps), (parts, body), checked, tally).await?
     } else {
-        let behind = hold::is_behind(&keeps, &mut parts.headers);
+        let wrote = hold::has_written(&mut parts.headers);
         let asking = Asking::new(&way, &keeps, parts, &checked);
-        if behind {
-            keeps.kept.feed.pull(seconds(keeps.site.call_s)).await;
+        if wrote && !keeps.kept.feed.pull(seconds(keeps.site.call_s)).await {
+            let parts = (parts, "lease-lost");
+            return fetch::pass(way, keeps, parts, checked, tally).await;
         }
         look(way, keeps, asking, parts, checked, tally).await?
     };
