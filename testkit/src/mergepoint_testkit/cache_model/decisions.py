@@ -32,7 +32,6 @@ class Source:
 
     connection: int = 0
     """The connection to the hub; 0 while there is none. Numbers are never used twice."""
-    hub: str = ""
     epoch: str | None = None
     cursor: int = 0
     at: int = 0
@@ -194,7 +193,7 @@ def prepare(
     now: float,
     *,
     linear: bool = False,
-    cookie: Mapping[str, tuple[str, int]] | None = None,
+    wrote: bool = False,
     pull: str = "none",
     off: Off = NONE_OFF,
 ) -> str:
@@ -202,25 +201,17 @@ def prepare(
 
     `go` on; ask for a `pull` of one's own; `wait` for any pull that is asked now or was asked
     before; or `bypass` the store. `pull` says what became of the pull this request asked for:
-    `none`, `done` or `failed`.
+    `none`, `done` or `failed`. Of a client that `wrote` within the lease, the cookie tells.
     """
     if pull == "failed":
         return "bypass"
     lapsed = "I4" not in off and any(lease_is_over(one, now) for one in sources.values())
     if pull == "done":
         return "bypass" if lapsed else "go"
-    behind = "session" not in off and any(
-        is_behind(cookie.get(name) if cookie else None, one) for name, one in sources.items()
-    )
     asks = linear and "linear" not in off
-    if behind or asks:
+    if asks or (wrote and "session" not in off):
         return "pull"
     return "wait" if lapsed else "go"
-
-
-def is_behind(wanted: tuple[str, int] | None, source: Source) -> bool:
-    """Tell whether an edge may not have seen what a writer's cookie speaks of."""
-    return wanted is not None and (wanted[0] != source.hub or wanted[1] > source.at)
 
 
 def serve(

@@ -68,10 +68,9 @@ class Edge:
         """Return how far this edge is now."""
         return Mark(self.source.generation, self.source.round)
 
-    def connect(self, connection: int, hub: str) -> None:
+    def connect(self, connection: int) -> None:
         """Take a new connection: the hub's numbers begin anew, everything else stays."""
         self.source.connection = connection
-        self.source.hub = hub
         self.source.at = 0
 
     def notice_end(self) -> None:

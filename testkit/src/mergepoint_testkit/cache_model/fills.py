@@ -86,12 +86,11 @@ class Fills:
     def read(self, request: Request, state: str = "none") -> None:
         """Answer it, or find out what it has to wait for."""
         world, edge = self.world, request.edge
-        cookie = world.cookie(request.client)
         verdict = decisions.prepare(
             edge.sources(),
             world.now,
             linear=request.linear,
-            cookie={SOURCE: cookie} if cookie else None,
+            wrote=world.now <= world.cookies.get(request.client, -1),
             pull=state,
             off=world.off,
         )

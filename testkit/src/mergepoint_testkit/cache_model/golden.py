@@ -114,21 +114,13 @@ def _serving() -> Iterator[Case]:
 
 
 def _preparing() -> Iterator[Case]:
-    cookies = (None, ("h1", 5), ("h1", 6), ("h2", 1))
-    for end, linear, cookie, pull in itertools.product(
-        (NOW + 1, NOW - 1), (False, True), cookies, ("none", "done", "failed")
+    for end, linear, wrote, pull in itertools.product(
+        (NOW + 1, NOW - 1), (False, True), (False, True), ("none", "done", "failed")
     ):
-        source = Source(hub="h1", at=5, lease_end=end)
-        wanted = {"d": cookie} if cookie else None
-        verdict = decisions.prepare({"d": source}, NOW, linear=linear, cookie=wanted, pull=pull)
-        given = {
-            "source": {"hub": "h1", "at": 5, "lease_end": end},
-            "linear": linear,
-            "cookie": cookie and {"hub": cookie[0], "at": cookie[1]},
-            "pull": pull,
-            "now": NOW,
-        }
-        yield {"decision": "prepare", "given": given, "verdict": verdict}
+        sources = {"d": Source(lease_end=end)}
+        verdict = decisions.prepare(sources, NOW, linear=linear, wrote=wrote, pull=pull)
+        given = {"sources": _ends(sources), "linear": linear, "wrote": wrote, "pull": pull}
+        yield {"decision": "prepare", "given": {**given, "now": NOW}, "verdict": verdict}
 
 
 def _joining() -> Iterator[Case]:

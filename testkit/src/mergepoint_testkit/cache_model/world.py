@@ -57,7 +57,8 @@ class World:
     late: list[Message] = field(default_factory=list)
     """What lies somewhere, on a connection that lasts or one that ended."""
     writes: list[Write] = field(default_factory=list)
-    cookies: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    cookies: dict[int, int] = field(default_factory=dict)
+    """Until when a client's cookie says that it wrote."""
     numbers: int = 0
     names: int = 0
     hubs: int = 0
@@ -124,7 +125,7 @@ class World:
         if self.hub is None or edge.source.connection:
             return
         connection = self.number()
-        edge.connect(connection, self.hub.id)
+        edge.connect(connection)
         self.hub.connect(connection, edge.name)
         self.say(f"edge {edge.name} connects to {self.hub.id}")
 
@@ -169,7 +170,7 @@ class World:
         edge, mode = write.edge, write.mode
         keys = write.transaction.keys
         hold = Hold(write.number, write.client, keys, mode, self.now)
-        if mode == "none" or ("I3-hold" in self.off and mode == "strict"):
+        if mode != "strict" or "I3-hold" in self.off:
             self._tell(hold, write, "not held")
             return
         self.writes.append(write)
@@ -179,8 +180,7 @@ class World:
 
     def ask_for(self, edge: Edge, hold: Hold) -> None:
         """Ask what a held answer waits for."""
-        barrier = hold.mode == "strict" and "I3-all" not in self.off
-        hold.number = self.ask(edge, "barrier" if barrier else "pull")
+        hold.number = self.ask(edge, "pull" if "I3-all" in self.off else "barrier")
 
     def settle(self, edge: Edge) -> None:
         """Let the held answers go that may."""
@@ -195,13 +195,6 @@ class World:
         self.say(f"client {write.client} hears that write {write.number} is done ({why}): {told}")
         if hold.mode == "none":
             return
-        source = write.edge.source
-        if hold.mode == "session" and hold.needed and why == "applied":
-            until = self.now + self.pace.lease
-            self.cookies[write.client] = (source.hub, hold.needed[1], until)
+        if hold.mode == "session":
+            self.cookies[write.client] = self.now + self.pace.lease
         self.promises.tell(write.client, stamps, hold.mode, hold.arrived)
-
-    def cookie(self, client: int) -> tuple[str, int] | None:
-        """Return what a client's cookie says, while it lives."""
-        hub, at, until = self.cookies.get(client, ("", 0, -1))
-        return (hub, at) if self.now <= until else None
