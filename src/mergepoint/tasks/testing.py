@@ -56,6 +56,7 @@ class HereRunner:
         self._ledger = ledger
         self._holding = holding
         self._changed = asyncio.Event()
+        self._ticked = (0, 0.0)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -140,12 +141,20 @@ class HereRunner:
         """Release what is due and fire schedules; return when to look again, or that it is now."""
         due = await self._ledger.due()
         await self._put(due.releases)
-        schedules = self._site.tasks.schedules
+        next_at = await self._tick()
+        return min((at for at in (due.next_at, next_at) if at), default=0.0), bool(due.releases)
+
+    async def _tick(self) -> float:
+        """Fire schedules; return when the next is due: until then nobody need look again."""
+        schedules, (known, next_at) = self._site.tasks.schedules, self._ticked
+        if not schedules or (known == len(schedules) and self._site.clock.unix_s() < next_at):
+            return next_at
         times = {each.name: times_of(each) for each in schedules}
         engine = await self._site.engine()
         scheduler = Scheduler(engine, self._ledger, self._site.clock, self._site.address)
-        next_at = await scheduler.look(schedules, times, self._site.tasks.app) if times else 0.0
-        return min((at for at in (due.next_at, next_at) if at), default=0.0), bool(due.releases)
+        next_at = await scheduler.look(schedules, times, self._site.tasks.app)
+        self._ticked = len(schedules), next_at
+        return next_at
 
     async def _put(self, releases: Any) -> None:
         engine, now = await self._site.engine(), self._site.clock.unix_s()
