@@ -7,10 +7,10 @@ Rule:   standard library alone; what the hub promises is repeated here, never wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from mergepoint.bus.adapters.hub_answers import entries_of, leases_of, row_of
+from mergepoint.bus.adapters.hub_answers import entries_of, row_of
 from mergepoint.bus.adapters.hub_link import HubLink
 from mergepoint.bus.adapters.hub_live import (
     HubMembership,
@@ -21,7 +21,7 @@ from mergepoint.bus.adapters.hub_live import (
     unpacked,
 )
 from mergepoint.bus.adapters.hub_puts import Puts
-from mergepoint.bus.adapters.hub_wire import Answer
+from mergepoint.bus.adapters.hub_takes import Takes
 from mergepoint.bus.capabilities import Capabilities, Durability, Watching, refuse_waiting
 from mergepoint.bus.contract import (
     Accepted,
@@ -36,15 +36,13 @@ from mergepoint.bus.contract import (
     QueueStats,
     TopicStats,
 )
-from mergepoint.bus.errors import BusLost, LeaseLost, MessageTooLarge, RequestTimeout
+from mergepoint.bus.errors import LeaseLost, MessageTooLarge, RequestTimeout
 from mergepoint.core.clock import Clock
 from mergepoint.wire.envelope import Message
 from mergepoint.wire.frames import Frame
 
 Kept = HubSubscription | HubServing | HubMembership | HubWatch
 One = TypeVar("One", HubSubscription, HubServing, HubMembership, HubWatch)
-TAKE_WAIT_S_MAX = 600.0
-"""One wait at the hub; a longer one is several."""
 LATE_S = 0.25
 """What an answer may need beside the time that was asked for."""
 
@@ -61,9 +59,8 @@ class HubEngine:
         self._puts = Puts(self._link)
         self._number = 0
         self._kept: dict[int, Kept] = {}
-        self._held: dict[str, None] = {}
         self._was_there = False
-        self._giving_back: set[asyncio.Task[object]] = set()
+        self._takes = Takes(self._link, self._back)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,8 +98,7 @@ class HubEngine:
         for kept in list(self._kept.values()):
             kept.end()
         await self._link.close(say_bye=True)
-        for task in tuple(self._giving_back):
-            task.cancel()
+        self._takes.close()
 
     def vanish(self) -> None:
         """Be gone without a word, as a process that is killed; for tests of others."""
@@ -170,25 +166,35 @@ class HubEngine:
         self, queues: Sequence[str], *, worker: str, limit: int, lease_s: float, wait_s: float
     ) -> list[Lease]:
         """Return up to `limit` jobs as soon as there is one, [] after `wait_s`."""
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + wait_s
         head = {"op": "take", "queues": list(queues), "worker": worker, "limit": limit}
-        while True:
-            left_s = min(max(0.0, until_s - loop.time()), TAKE_WAIT_S_MAX)
-            asked = {**head, "lease_s": lease_s, "wait_s": left_s}
-            number, future = self._link.start(asked, wait_s=left_s)
-            try:
-                leases = self._taken(await asyncio.shield(future))
-                if leases or loop.time() >= until_s:
-                    return leases
-            except BusLost:
-                # Nothing was taken that the hub does not take back by itself.
-                if loop.time() >= until_s:
-                    raise
-            except asyncio.CancelledError:
-                self._link.cancel(number)
-                future.add_done_callback(self._give_back)
-                raise
+        return (await self._takes.take({**head, "lease_s": lease_s}, wait_s))[0]
+
+    async def take_and(
+        self,
+        then: Mapping[str, Any],
+        queues: Sequence[str],
+        *,
+        worker: str,
+        limit: int,
+        lease_s: float,
+        wait_s: float,
+        unwanted: Callable[[Sequence[Lease]], None],
+    ) -> tuple[list[Lease], Any]:
+        """Take, and have an operation of the hub's extensions done with what was taken.
+
+        Both in one transaction. Returns the jobs and the operation's answer, None where it was
+        refused, or the hub knows nothing of it: the jobs are taken all the same. When this is
+        cancelled, `unwanted` is given what came nevertheless, [] for nothing.
+        """
+        head = {"op": "take", "queues": list(queues), "worker": worker, "limit": limit}
+        return await self._takes.take(
+            {**head, "lease_s": lease_s, "then": dict(then)}, wait_s, unwanted
+        )
+
+    def done(self, leases: Sequence[Lease]) -> None:
+        """Forget leases that an operation of the hub has finished."""
+        for lease in leases:
+            self._takes.held.pop(lease.token, None)
 
     async def ack(self, leases: Sequence[Lease]) -> list[Lease]:
         """Finish these: on the disk when it returns; return those that were lost."""
@@ -196,7 +202,7 @@ class HubEngine:
             return []
         lost = await self._puts.ack([lease.token for lease in leases])
         for lease in leases:
-            self._held.pop(lease.token, None)
+            self._takes.held.pop(lease.token, None)
         return [lease for lease in leases if lease.token in lost]
 
     async def nack(
@@ -218,7 +224,7 @@ class HubEngine:
         head = {"op": "extend", "tokens": tokens, "lease_s": lease_s}
         lost = set((await self._link.call(head, repeat=True)).value["lost"])
         for token in lost:
-            self._held.pop(token, None)
+            self._takes.held.pop(token, None)
         return [lease for lease in leases if lease.token in lost]
 
     async def drop(self, queue: str, ids: Sequence[str]) -> int:
@@ -314,7 +320,7 @@ class HubEngine:
         answers: list[Awaitable[Any]] = []
         if self._was_there:
             # Also with nothing in hand: what the last connection was given and lost goes back.
-            resume = {"op": "resume", "tokens": list(self._held)}
+            resume = {"op": "resume", "tokens": list(self._takes.held)}
             answers.append(self._link.start(resume, early=True)[1])
         self._was_there = True
         answers += [kept.start(early=True) for kept in list(self._kept.values())]
@@ -340,24 +346,8 @@ class HubEngine:
                     kept.asked(frame)
                     return
 
-    def _taken(self, answer: Answer) -> list[Lease]:
-        leases = leases_of(answer)
-        self._held.update(dict.fromkeys(lease.token for lease in leases))
-        return leases
-
-    def _give_back(self, done: asyncio.Future[Answer]) -> None:
-        """Return jobs that came for somebody who no longer waits."""
-        if done.cancelled() or done.exception() is not None:
-            return
-        for lease in leases_of(done.result()):
-            task: asyncio.Task[object] = asyncio.ensure_future(self.nack(lease, burn=False))
-            self._giving_back.add(task)
-            task.add_done_callback(self._gave_back)
-
-    def _gave_back(self, task: asyncio.Task[object]) -> None:
-        self._giving_back.discard(task)
-        # Lost, or back with its lease: nobody is left to be told.
-        _ = task.cancelled() or task.exception()
+    async def _back(self, lease: Lease) -> None:
+        await self.nack(lease, burn=False)
 
     async def _let_go(self, lease: Lease, head: dict[str, Any]) -> None:
         try:
@@ -367,7 +357,7 @@ class HubEngine:
                 f"queue {lease.queue}: {error.message}: {lease.message.id}", next=error.next
             ) from None
         finally:
-            self._held.pop(lease.token, None)
+            self._takes.held.pop(lease.token, None)
 
     async def _count(self, head: dict[str, Any]) -> int:
         return int((await self._link.call(head)).value)

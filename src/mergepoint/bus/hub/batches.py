@@ -7,7 +7,7 @@ Rule:   a batch is done whole or not at all; its answer says which call refused.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mergepoint.bus.errors import BusError, BusRefused
@@ -17,6 +17,7 @@ from mergepoint.bus.hub.database import is_callers
 from mergepoint.bus.hub.extension import CALL_S_MAX, Extension
 from mergepoint.bus.hub.fields import Head
 from mergepoint.bus.hub.groups import Groups
+from mergepoint.bus.hub.holding import Taken
 from mergepoint.bus.hub.inside import Deliver, Inside
 from mergepoint.bus.hub.log import Log
 from mergepoint.bus.hub.queue_calls import Answer, Op
@@ -94,6 +95,23 @@ class Batches:
 
         grows = any(op.grows and self._grows(str(head["op"])) for op, head, _ in steps)
         self._groups.submit(Work(run, then, call.fail, grows=grows, apart=True))
+
+    def taking(self, then: Head) -> tuple[Callable[[Sequence[Taken]], Answer], Inside]:
+        """Return what hands jobs that are taken to an extension, and what it does that in.
+
+        The extension is called with `then`, and in its `leases` the `[id, token]` of each job.
+        """
+        name = fields.text(then, "op")
+        if "." not in name:
+            raise BusRefused(f"call take: {name} is no operation of an extension")
+        op, inside = self._op(name), Inside(self._store, self._deliver)
+
+        def run(taken: Sequence[Taken]) -> Answer:
+            inside.again()
+            leases = [[job.held.id, job.held.token] for job in taken]
+            return op.run(inside, {**then, "leases": leases}, b"")
+
+        return run, inside
 
     def tick(self, monotonic_s: float) -> None:
         """Let extensions do what is due."""

@@ -147,6 +147,21 @@ class Executing:
         self._parts.woken.clear()
 
     def _take(self, taker: TakeWork) -> list[Taken]:
+        taken = self._taken(taker)
+        if taken and taker.also is not None:
+            mark = self._store.mark()
+            try:
+                taker.made = taker.also(taken)
+            except BusError:
+                # They are taken all the same; without its answer the taker asks for itself.
+                self._store.undo_part(mark)
+                taker.made = None
+            else:
+                self._store.keep_part()
+            self.written_bytes += ROW_BYTES * len(taken)
+        return taken
+
+    def _taken(self, taker: TakeWork) -> list[Taken]:
         queues = [self._parts.queues.named(name) for name in taker.queues]
         there = [queue for queue in queues if queue is not None and queue.waiting]
         if len(there) == 1:

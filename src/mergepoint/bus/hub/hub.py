@@ -36,6 +36,7 @@ from mergepoint.wire.frames import FRAME_BYTES_MAX, Frame
 from mergepoint.wire.names import check_pattern
 
 PROTOCOL = 1
+NOTHING = (None, None)
 HELLO_S = 10.0
 """How long a connection may take to say who it is."""
 SILENT_LOCAL_S = 30.0
@@ -230,12 +231,17 @@ class Hub:
         session: Session = call.connection.session
         wait_s = fields.number(call.head, "wait_s", 0.0, queue_calls.WAIT_S_MAX)
         timer: asyncio.TimerHandle | None = None
+        also, inside = self._batches.taking(call.head["then"]) if "then" in call.head else NOTHING
 
         def then(taken: list[Taken]) -> None:
             if timer is not None:
                 timer.cancel()
             session.takers.pop(call.number, None)
-            call.ok(*queue_calls.jobs(taken, self._store.parts.unix_s))
+            value, parts = queue_calls.jobs(taken, self._store.parts.unix_s)
+            if inside is not None and work.made is not None:
+                inside.committed()
+                value["then"] = work.made.value
+            call.ok(value, parts)
 
         work = TakeWork(
             queues=list(dict.fromkeys(fields.texts(call.head, "queues"))),
@@ -246,6 +252,7 @@ class Hub:
             waits=wait_s > 0,
             then=then,
             fail=call.fail,
+            also=also,
         )
         if work.waits:
             session.takers[call.number] = work

@@ -66,6 +66,10 @@ class TakeWork:
     waits: bool
     then: Callable[[list[Taken]], None]
     fail: Fail
+    also: Callable[[Sequence[Taken]], Any] | None = None
+    """What is done with them in the same transaction; its own failures are its own."""
+    made: Any = None
+    """What `also` returned."""
     over: bool = False
     """Answered, given up, or its connection is gone."""
     waiting: bool = False

@@ -15,27 +15,24 @@ from enum import StrEnum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+PLAIN = frozenset((str, int, float, bool, type(None)))
+"""What JSON holds as it is."""
+
+# Any: msgspec's converter where that is installed. It reads what `_reader` reads, in C.
+_convert: Callable[[Any, Any], Any] | None = None
+try:
+    import msgspec
+except ImportError:
+    pass
+else:
+    _convert = msgspec.convert
 
 
 def to_plain(value: Any) -> Any:
     """Return what JSON can hold; bytes become base64, what equals its default is left out."""
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, StrEnum):
-        return value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            name: to_plain(held)
-            for name, default in _defaults(type(value))
-            if (held := getattr(value, name)) != default
-        }
-    if isinstance(value, Mapping):
-        return {str(name): to_plain(held) for name, held in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        return [to_plain(held) for held in value]
-    raise TypeError(f"{type(value).__name__} is no part of a document")
+    # Any: mypy knows no hashable types.
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 def from_plain(kind: type[T], plain: Any, **beside: Any) -> T:
@@ -44,13 +41,54 @@ def from_plain(kind: type[T], plain: Any, **beside: Any) -> T:
     `beside`: fields of a dataclass that come another way.
     """
     try:
+        if _convert is not None:
+            result: T = _convert({**plain, **beside} if beside else plain, kind)
+            return result
         # Any: mypy knows no hashable types.
         hashable: Any = kind
         read = _reader(hashable)
-        result: T = read(plain, **beside) if beside else read(plain)
-    except (TypeError, KeyError, AttributeError) as error:
+        result = read(plain, **beside) if beside else read(plain)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"no {getattr(kind, '__name__', kind)}: {error}") from None
     return result
+
+
+@functools.cache
+def _writer(kind: type) -> Callable[[Any], Any]:
+    """Return how to write values of exactly this type; found once for each."""
+    if kind in PLAIN:
+        return _as_it_is
+    if issubclass(kind, bytes):
+        return lambda value: base64.b64encode(value).decode()
+    if issubclass(kind, StrEnum):
+        return lambda value: value.value
+    if is_dataclass(kind):
+        return _dataclass_writer(kind)
+    if issubclass(kind, Mapping):
+        return lambda value: {str(name): to_plain(held) for name, held in value.items()}
+    if issubclass(kind, tuple | list | frozenset):
+        return lambda value: [to_plain(held) for held in value]
+    raise TypeError(f"{kind.__name__} is no part of a document")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _dataclass_writer(kind: type) -> Callable[[Any], Any]:
+    defaults = _defaults(kind)
+
+    def write(value: Any) -> Any:
+        plain = {}
+        for name, default in defaults:
+            held = getattr(value, name)
+            # Most fields are their defaults, and most of those the very object.
+            if held is default or held == default:
+                continue
+            plain[name] = held if type(held) in PLAIN else to_plain(held)
+        return plain
+
+    return write
 
 
 @functools.cache

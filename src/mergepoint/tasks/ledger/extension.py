@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mergepoint.bus.errors import BusRefused
 from mergepoint.bus.hub.extension import Reply, Transaction
-from mergepoint.tasks.contract import Release
+from mergepoint.tasks.contract import Finish, Release, Start
 from mergepoint.tasks.errors import TaskError
-from mergepoint.tasks.ledger.documents import to_plain
+from mergepoint.tasks.ledger.documents import from_plain, to_plain
 from mergepoint.tasks.ledger.operations import OPERATIONS, released
 from mergepoint.tasks.ledger.releasing import due, next_at
-from mergepoint.tasks.ledger.running import confirm
+from mergepoint.tasks.ledger.running import confirm, finish, start
 from mergepoint.tasks.ledger.schema import prepare
 from mergepoint.tasks.messages import put_of, queue_of
 
+BEGIN, SETTLE = "begin", "settle"
+"""`start` for what a `take` took, in its own transaction, and `finish` with the messages' end."""
+_WITH_MESSAGES = frozenset((BEGIN, SETTLE))
 TICK_TASKS_MAX = 200
 IDLE_TICK_S = 60.0
 
@@ -45,6 +49,8 @@ class LedgerExtension:
         tx: Transaction,
     ) -> Reply:
         """Do one operation of `ledger.operations`; arguments stand in `head["a"]`."""
+        if self._is_queue and op in _WITH_MESSAGES:
+            return self._with_messages(op, head, tx)
         operation = OPERATIONS.get(op)
         if operation is None:
             raise BusRefused(f"the ledger has no operation {op!r}")
@@ -83,6 +89,31 @@ class LedgerExtension:
             "SELECT count(*) FROM ledger_links WHERE task NOT IN (SELECT id FROM ledger_tasks)"
         ).fetchone()[0]
         return [f"{lost} links of tasks that are not recorded"] if lost else []
+
+    def _with_messages(self, op: str, head: Mapping[str, Any], tx: Transaction) -> Reply:
+        """Do what a runner does to records and their messages alike, both at once."""
+        try:
+            if op == BEGIN:
+                worker = str(head.get("worker", ""))
+                starts = [
+                    Start(message_id=message, token=token, worker=worker)
+                    for message, token in head.get("leases", ())
+                ]
+                answers, releases = start(tx.db, tx.unix_s, starts)
+                over = [s.token for s, a in zip(starts, answers, strict=True) if a.record is None]
+                told = to_plain(answers)
+            else:
+                finishes = from_plain(tuple[Finish, ...], (head.get("a") or {}).get("finishes"))
+                made = finish(tx.db, tx.unix_s, finishes)
+                releases = list(made.releases)
+                pairs = zip(finishes, made.settled, strict=True)
+                over = [ended.token for ended, settled in pairs if not settled.lost]
+                told = to_plain(replace(made, releases=()))
+        except (ValueError, TypeError) as error:
+            raise BusRefused(f"ledger.{op}: {error}") from None
+        self._put(tx, releases)
+        tx.ack(over)
+        return Reply({"ok": told, "queue": True})
 
     def _put(self, tx: Transaction, releases: Sequence[Release]) -> None:
         by_queue: dict[str, list[Release]] = {}

@@ -6,10 +6,11 @@ Rule:   no state of its own; the errors are those the operation raised.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mergepoint.tasks import errors
+from mergepoint.tasks.contract import Finish, Finished
 from mergepoint.tasks.ledger.calling import CallingLedger
 from mergepoint.tasks.ledger.documents import from_plain, to_plain
 from mergepoint.tasks.ledger.operations import OPERATIONS
@@ -21,7 +22,7 @@ _ERRORS = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.TaskError)
 }
-_ONCE = frozenset({"finish", "fire", "replay", "discard", "cancel"})
+_ONCE = frozenset({"finish", "settle", "fire", "replay", "discard", "cancel"})
 """Operations whose second call answers otherwise: whoever asked decides about a repeat."""
 
 
@@ -62,6 +63,14 @@ class HubLedger(CallingLedger):
             raise kind(value["message"], next=value.get("next", ""))
         answers = OPERATIONS[name].answers
         return None if answers is None else from_plain(answers, value.get("ok"))
+
+    async def settle(self, finishes: Sequence[Finish]) -> Finished:
+        """Finish runs and their messages in one transaction; only where `is_queue`.
+
+        Raises `BusRefused` where the hub is older than this call.
+        """
+        value = await self._ask("settle", to_plain({"finishes": tuple(finishes)}))
+        return from_plain(Finished, value["ok"])
 
     async def _ask(self, name: str, arguments: Any) -> Any:
         op, through = f"ledger.{name}", self._through

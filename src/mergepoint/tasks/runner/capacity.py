@@ -40,7 +40,7 @@ class Capacity:
             and any(t["queue"] == queue for t in declared.values())
         }
         self._busy: Counter[str] = Counter()
-        self._freed = asyncio.Condition()
+        self._freed = asyncio.Event()
 
     @property
     def lanes(self) -> list[list[str]]:
@@ -51,11 +51,23 @@ class Capacity:
         loops = [queue for queue in rest if queue in self._loops]
         return [lane for lane in [blocking, loops, *([queue] for queue in alone)] if lane]
 
-    async def room(self, queues: Sequence[str]) -> int:
-        """Return how many jobs of these may be taken now; wait until it is one."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._room(queues) > 0)
-            return self._room(queues)
+    async def freed(self) -> None:
+        """Return when a job has ended since this was called."""
+        self._freed.clear()
+        await self._freed.wait()
+
+    def slots(self, queues: Sequence[str]) -> int:
+        """Return how many jobs of these may run at once."""
+        most = self._config.loop_tasks if queues[0] in self._loops else self.threads
+        return min([most, *(self._limits[q] for q in queues if q in self._limits)])
+
+    def free(self, queues: Sequence[str]) -> int:
+        """Return how many jobs of these may begin now."""
+        loops = queues[0] in self._loops
+        most = self._config.loop_tasks if loops else self.threads
+        room = most - self._busy["loop" if loops else "thread"]
+        limits = [self._limits[q] - self._busy[f"queue {q}"] for q in queues if q in self._limits]
+        return min([room, *limits])
 
     def occupy(self, job: Job) -> Callable[[], None]:
         """Count a job in; call what is returned when it has ended."""
@@ -67,23 +79,11 @@ class Capacity:
         def free() -> None:
             self._busy[kind] -= 1
             self._busy[f"queue {queue}"] -= 1
-            self._waking = asyncio.create_task(self._wake())
+            self._freed.set()
 
         return free
 
-    async def resize(self, threads: int) -> None:
+    def resize(self, threads: int) -> None:
         """Have this many from now on; what runs beyond that is left to end."""
-        async with self._freed:
-            self.threads = threads
-            self._freed.notify_all()
-
-    async def _wake(self) -> None:
-        async with self._freed:
-            self._freed.notify_all()
-
-    def _room(self, queues: Sequence[str]) -> int:
-        loops = queues[0] in self._loops
-        most = self._config.loop_tasks if loops else self.threads
-        room = most - self._busy["loop" if loops else "thread"]
-        limits = [self._limits[q] - self._busy[f"queue {q}"] for q in queues if q in self._limits]
-        return min([room, *limits])
+        self.threads = threads
+        self._freed.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import ctypes
 import os
 import signal
@@ -15,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -79,6 +81,8 @@ class Child:
         self._tokens: dict[str, str] = {}
         self._numbers = 0
         self._lock = threading.Lock()
+        self._frames: deque[bytes] = deque()
+        self._flushing = False
         self._loop: asyncio.AbstractEventLoop
 
     async def serve(self) -> None:
@@ -118,7 +122,7 @@ class Child:
     def _obey(self, head: dict[str, Any]) -> None:
         if "run" in head:
             job = job_of(head)
-            self._running[job.id] = self._loop.create_task(self._perform(job))
+            self._begin(job)
         elif "stop" in head:
             self._interrupt(head["stop"], head["why"])
         elif "answer" in head:
@@ -126,50 +130,52 @@ class Child:
             if asked is not None and not asked.done():
                 asked.set_result(head["ok"])
 
-    async def _perform(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         first = job.records[0]
-        context = context_of(first, self)
+        task, context = self._tasks[first.spec.name], context_of(first, self)
         self._contexts[job.id] = context
         self._tokens.update({record.id: record.token for record in job.records})
-        meter = Meter()
+        with continued(context.extensions, app=self._app):
+            if asyncio.iscoroutinefunction(task.function):
+                self._running[job.id] = self._loop.create_task(self._perform(task, job, context))
+            else:
+                copied = contextvars.copy_context()
+                self._threads.submit(copied.run, self._perform_here, task, job, context)
+
+    def _perform_here(self, task: Task[..., Any], job: Job, context: Context) -> None:
+        """Run a blocking handler in this thread."""
+        meter, watch = Meter(), Watch()
         try:
-            finishes = await self._call(self._tasks[first.spec.name], job, context, meter)
+            finishes = run(task, job, task.codec, context)
+        finally:
+            watch.stop(meter, context.name)
+            self._forget(job)
+        self._write(done_frame(job.id, finishes, cost_of(meter)))
+
+    async def _perform(self, task: Task[..., Any], job: Job, context: Context) -> None:
+        meter, steps = Meter(), Steps(arun(task, job, task.codec, context))
+        try:
+            finishes: list[Finish] = await steps
         except asyncio.CancelledError:
             finishes = _told(job, context.interrupted or "cancelled")
         finally:
-            self._contexts.pop(job.id, None)
-            self._running.pop(job.id, None)
-            for record in job.records:
-                self._tokens.pop(record.id, None)
+            steps.stop(meter, context.name)
+            self._forget(job)
         self._write(done_frame(job.id, finishes, cost_of(meter)))
 
-    async def _call(
-        self, task: Task[..., Any], job: Job, context: Context, meter: Meter
-    ) -> list[Finish]:
-        with continued(context.extensions, app=self._app):
-            if asyncio.iscoroutinefunction(task.function):
-                steps = Steps(arun(task, job, task.codec, context))
-                try:
-                    finishes: list[Finish] = await steps
-                finally:
-                    steps.stop(meter, context.name)
-                return finishes
-            import contextvars
-
-            copied = contextvars.copy_context()
-            work = (_measured, task, job, context, meter)
-            return await self._loop.run_in_executor(self._threads, copied.run, *work)
+    def _forget(self, job: Job) -> None:
+        self._contexts.pop(job.id, None)
+        self._running.pop(job.id, None)
+        for record in job.records:
+            self._tokens.pop(record.id, None)
 
     def _interrupt(self, job: str, why: str) -> None:
         context, running = self._contexts.get(job), self._running.get(job)
-        if context is None or running is None:
-            return
-        context.interrupt(why)
-        if self._is_async(context):
-            running.cancel()
-
-    def _is_async(self, context: Context) -> bool:
-        return asyncio.iscoroutinefunction(self._tasks[context.name].function)
+        if context is not None:
+            context.interrupt(why)
+        if running is not None:
+            # In the next turn: one that was begun in this one has to run to be able to answer.
+            self._loop.call_soon(running.cancel)
 
     def _hello(self) -> dict[str, Any]:
         declared = {
@@ -185,17 +191,21 @@ class Child:
         return {"tasks": declared, "schedules": schedules}
 
     def _write(self, frame: bytes) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the runner is gone
-            self._loop.call_soon_threadsafe(self._out.write, frame)
+        """Send it, from any thread, with what others have to send by then."""
+        self._frames.append(frame)
+        if not self._flushing:
+            self._flushing = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the runner is gone
+                self._loop.call_soon_threadsafe(self._flush)
 
-
-def _measured(task: Task[..., Any], job: Job, context: Context, meter: Meter) -> list[Finish]:
-    """Run a blocking handler and measure it, in its thread."""
-    watch = Watch()
-    try:
-        return run(task, job, task.codec, context)
-    finally:
-        watch.stop(meter, context.name)
+    def _flush(self) -> None:
+        # First, so that whoever comes meanwhile asks again.
+        self._flushing = False
+        frames = []
+        while self._frames:
+            frames.append(self._frames.popleft())
+        if frames:
+            self._out.write(b"".join(frames))
 
 
 def _told(job: Job, why: str) -> list[Finish]:

@@ -22,6 +22,8 @@ from mergepoint.tasks.spec import RunsIn
 SUSPECT_CRASHES = 2
 """Deaths after which a task is alone. The first is mostly a runner's, and a process that is there
 runs its tasks again at once."""
+WEIGH_S = 0.1
+"""The shortest time between two looks at the memory of a child."""
 RESTART_S, RESTART_S_MAX = 0.1, 10.0
 """The pause before a child is started again that could not be, doubled each time."""
 
@@ -66,10 +68,27 @@ class Pool:
         """Decide after a job whether the child goes on."""
         if worker.given >= self._config.recycle_jobs:
             self.spoil(worker, f"had {worker.given} jobs")
-        elif worker.resident_bytes() > self._config.memory_bytes_max:
-            self.spoil(worker, f"holds {worker.resident_bytes()} bytes")
+        else:
+            self._weigh(worker)
         if worker.spoiled and worker.busy == 0:
             worker.kill()
+
+    def _weigh(self, worker: Worker) -> None:
+        """Look at its memory, now or soon: not after each of a thousand jobs a second."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= worker.weigh_s:
+            worker.weigh_s = loop.time() + WEIGH_S
+            held = worker.resident_bytes()
+            if held > self._config.memory_bytes_max:
+                self.spoil(worker, f"holds {held} bytes")
+        elif not worker.weighing:
+            worker.weighing = True
+            loop.call_at(worker.weigh_s, self._weigh_later, worker)
+
+    def _weigh_later(self, worker: Worker) -> None:
+        worker.weighing = False
+        if worker.usable:
+            self._weigh(worker)
 
     def spoil(self, worker: Worker, why: str) -> None:
         """Give it no more jobs, and end it when it has none."""

@@ -14,7 +14,7 @@ from mergepoint.bus.contract import Engine, Lease
 from mergepoint.bus.errors import BusError, BusLost
 from mergepoint.bus.telling import answering
 from mergepoint.core.clock import Clock
-from mergepoint.tasks.contract import Ledger, Progress, Start, Started
+from mergepoint.tasks.contract import Ending, Finish, Ledger, Progress, Started
 from mergepoint.tasks.executing import Job, batched, unknown
 from mergepoint.tasks.home import Codec
 from mergepoint.tasks.ledger.documents import from_plain
@@ -23,6 +23,8 @@ from mergepoint.tasks.progressing import Progressing
 from mergepoint.tasks.runner.capacity import Capacity
 from mergepoint.tasks.runner.config import Config
 from mergepoint.tasks.runner.errands import Errands
+from mergepoint.tasks.runner.exchange import Begun, exchange_of
+from mergepoint.tasks.runner.lanes import KEPT_S, Lane
 from mergepoint.tasks.runner.log import Log
 from mergepoint.tasks.runner.performing import Performance
 from mergepoint.tasks.runner.pool import Pool
@@ -34,6 +36,7 @@ LOST_PAUSE_S = 0.2
 """Between two calls to an engine that does not answer; it reconnects by itself."""
 RETURN_S = 10.0
 """How long what is given back at a stop may take to be told to the ledger."""
+LOST = "its lease was lost; somebody else has it"
 NOTES_PER_ROUND = 3
 """Signs of life within one lease."""
 
@@ -58,7 +61,10 @@ class Runner:
         self._lease_s = lease_s
         self._pool = Pool(argv, config, log, self._asked)
         self._leases: dict[str, Lease] = {}
-        self._reporter = Reporter(engine, ledger, clock, log, address, self._leases)
+        self._exchange = exchange_of(engine, ledger, clock, address, lease_s)
+        self._reporter = Reporter(self._exchange, clock, log, self._leases)
+        self._lanes: list[Lane] = []
+        self._looking: set[Lane] = set()
         self._performing: dict[str, Performance] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -84,7 +90,8 @@ class Runner:
             log=self._log, address=self._address, lease_s=self._lease_s,
         )  # fmt: skip
         await errands.register(hello)
-        taking = [self._take(queues, capacity) for queues in capacity.lanes]
+        self._lanes = [Lane(queues, capacity) for queues in capacity.lanes]
+        taking = [self._take(lane) for lane in self._lanes]
         loops = [asyncio.create_task(each) for each in [*taking, *errands.loops(hello)]]
         tuning = Tuning(self._config, capacity, self._pool.meter, self._clock, self._log)
         beating = asyncio.gather(
@@ -114,47 +121,67 @@ class Runner:
                 self._log.write("a loop ended", error=repr(error))
                 self._failed = error
 
-    async def _take(self, queues: Sequence[str], capacity: Capacity) -> None:
+    async def _take(self, lane: Lane) -> None:
         """Take as much as there is room for, for ever."""
         ranked = self._engine.capabilities.priority
-        carriers = [carriers_of(queue, ranked=ranked) for queue in queues]
+        carriers = [carriers_of(queue, ranked=ranked) for queue in lane.queues]
         ranks = list(zip(*carriers, strict=True))
         while not self._stopping.is_set():
-            room = await capacity.room(queues)
+            await self._reporter.caught_up()
+            room = await lane.room()
             try:
-                leases = await self._taken(ranks, room)
-                if leases:
-                    await self._begin(leases, capacity)
+                begun = await self._taken(ranks, room)
+                lane.taken(len(begun), room)
+                await self._begin(begun, lane)
             except BusLost as lost:
                 self._log.write("bus lost", error=lost.message)
                 await self._clock.sleep(LOST_PAUSE_S)
 
-    async def _taken(self, ranks: Sequence[Sequence[str]], room: int) -> list[Lease]:
+    async def _taken(self, ranks: Sequence[Sequence[str]], room: int) -> list[Begun]:
         """Take from the most urgent queues that have something, then wait at all of them."""
         every = [name for names in ranks for name in names]
         tries = [(names, 0.0) for names in ranks[:-1]] + [(every, TAKE_WAIT_S)]
         for names, wait_s in tries:
-            leases = await self._engine.take(
-                names, worker=self._address, limit=room, lease_s=self._lease_s, wait_s=wait_s
-            )
-            if leases:
-                return leases
+            begun = await self._exchange.take(names, room, wait_s)
+            if begun:
+                return begun
         return []
 
-    async def _begin(self, leases: Sequence[Lease], capacity: Capacity) -> None:
-        starts = [
-            Start(message_id=lease.message.id, token=lease.token, worker=self._address)
-            for lease in leases
-        ]
-        answers = await self._ledger.start(starts)
-        pairs = list(zip(leases, answers, strict=True))
-        await self._reporter.dismiss([lease for lease, answer in pairs if answer.record is None])
-        wanted = [(lease, answer) for lease, answer in pairs if answer.record is not None]
-        self._leases.update({a.record.id: lease for lease, a in wanted if a.record is not None})
-        known = await self._known([answer for _, answer in wanted])
+    async def _begin(self, begun: Sequence[Begun], lane: Lane) -> None:
+        wanted = [(lease, started) for lease, started in begun if started.record is not None]
+        self._leases.update({s.record.id: lease for lease, s in wanted if s.record is not None})
+        known = await self._known([started for _, started in wanted])
+        now_s = self._clock.monotonic_s()
         for job in batched(known):
-            free = capacity.occupy(job)
-            self._spawn(self._perform(job, free))
+            lane.add(job, now_s)
+        self._begin_waiting(lane)
+
+    def _begin_waiting(self, lane: Lane) -> None:
+        """Begin what has a slot; look again at what has none before it is late."""
+        while (ready := lane.begin()) is not None:
+            job, free = ready
+            self._spawn(self._perform(job, free, lane))
+        if lane.first_s is not None and lane not in self._looking:
+            self._looking.add(lane)
+            asyncio.get_running_loop().call_later(KEPT_S, self._look_for_late, lane)
+
+    def _look_for_late(self, lane: Lane) -> None:
+        self._looking.discard(lane)
+        late = lane.late(self._clock.monotonic_s())
+        if late:
+            self._spawn(self._give_back(late))
+        self._begin_waiting(lane)
+
+    async def _give_back(self, jobs: Sequence[Job]) -> None:
+        """Let others run what has not begun here; no attempt counts."""
+        records = [record for job in jobs for record in job.records]
+        why = "its runner had no room for it"
+        await self._reporter.report(
+            [
+                Finish(id=record.id, token=record.token, ending=Ending.RETURNED, error=why)
+                for record in records
+            ]
+        )
 
     async def _known(self, answers: Sequence[Started]) -> list[Any]:
         """Return records with their inputs; those of names nobody here knows are parked."""
@@ -166,19 +193,30 @@ class Runner:
                 self._log.task("parked", record)
         return [(r, inputs) for r, inputs in records if r.spec.name in self._names]
 
-    async def _perform(self, job: Job, free: Callable[[], None]) -> None:
+    async def _perform(self, job: Job, free: Callable[[], None], lane: Lane) -> None:
         performance = Performance(job, self._pool, self._config)
         for record in job.records:
+            before = self._performing.get(record.id)
+            if before is not None:
+                before.interrupt(LOST)
             self._performing[record.id] = performance
 
         began_s = self._clock.monotonic_s()
         try:
-            finishes = await performance.run()
-            for record in job.records:
-                self._performing.pop(record.id, None)
-            took_s = round(self._clock.monotonic_s() - began_s, 6)
+            try:
+                finishes = await performance.run()
+            finally:
+                # Whoever waits for the slot need not wait for the ledger, too.
+                free()
+                for record in job.records:
+                    if self._performing.get(record.id) is performance:
+                        del self._performing[record.id]
+            took_s = self._clock.monotonic_s() - began_s
+            lane.pace.ended(took_s)
+            self._begin_waiting(lane)
             for record, finish in zip(job.records, finishes, strict=True):
-                self._log.task(finish.ending.value, record, took_s=took_s, error=finish.error)
+                error = finish.error
+                self._log.task(finish.ending.value, record, took_s=round(took_s, 6), error=error)
             for record in job.records:
                 await self._progressing.flush(record.id)
             await self._reporter.report(finishes)
@@ -186,9 +224,7 @@ class Runner:
                 await self._progressing.end(record.id, finish.ending.value)
         finally:
             for record in job.records:
-                self._performing.pop(record.id, None)
-                self._leases.pop(record.id, None)
-            free()
+                self._reporter.let_go(record.id, record.token)
 
     async def _beat(self) -> None:
         """Keep what is held, tell handlers that lost theirs or are cancelled."""
@@ -205,7 +241,7 @@ class Runner:
                 self._log.write("leases not extended", error=str(error))
                 continue
             gone = {lease.message.id.partition(".")[0] for lease in lost} | set(touched.lost)
-            self._tell(gone, "its lease was lost; somebody else has it")
+            self._tell(gone, LOST)
             self._tell(set(touched.cancelling), "cancelled")
 
     def _tell(self, tasks: set[str], why: str) -> None:
@@ -215,12 +251,16 @@ class Runner:
 
     async def _drain(self) -> None:
         self._log.write("draining", jobs=len(self._jobs), drain_s=self._config.drain_s)
+        waiting = [job for lane in self._lanes for job in lane.empty()]
+        if waiting:
+            self._spawn(self._give_back(waiting))
         if self._jobs:
             await asyncio.wait(list(self._jobs), timeout=self._config.drain_s)
         for performance in set(self._performing.values()):
             performance.give_back()
         if self._jobs:
             await asyncio.wait(list(self._jobs), timeout=RETURN_S)
+        await self._exchange.close()
 
     async def _asked(self, head: dict[str, Any]) -> dict[str, Any] | None:
         """Answer a child's handler."""

@@ -53,7 +53,7 @@ class Tuning:
             )
             if wanted != threads:
                 self._log.write("threads", threads=wanted, before=threads)
-                await self._capacity.resize(wanted)
+                self._capacity.resize(wanted)
 
     async def say(self, process: str) -> dict[str, Any]:
         """Return figures and samples for whoever asks."""

@@ -47,7 +47,11 @@ class Worker:
         self.spoiled = ""
         """Why it is given no more jobs; "" while it is."""
         self.given = 0
+        self.weigh_s = 0.0
+        """When its memory may be looked at again, and whether somebody will."""
+        self.weighing = False
         self.gone = asyncio.Event()
+        self._frames: list[bytes] = []
 
     @property
     def pid(self) -> int:
@@ -98,13 +102,13 @@ class Worker:
         if self.gone.is_set():
             self._lose(job.id)
         else:
-            self._out.write(job_frame(job))
+            self._write(job_frame(job))
         return answer
 
     def stop(self, job: Job, why: str) -> None:
         """Tell the handler to stop."""
         if not self.gone.is_set():
-            self._out.write(encode_json({"stop": job.id, "why": why}))
+            self._write(encode_json({"stop": job.id, "why": why}))
 
     def forget(self, job: Job) -> None:
         """Wait no longer for a job that does not stop."""
@@ -162,7 +166,18 @@ class Worker:
     async def _answer(self, head: dict[str, Any]) -> None:
         answer = await self._on_head(head)
         if answer is not None and not self.gone.is_set():
-            self._out.write(encode_json(answer))
+            self._write(encode_json(answer))
+
+    def _write(self, frame: bytes) -> None:
+        """Send it with whatever else this turn of the loop has for the child."""
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._frames.append(frame)
+
+    def _flush(self) -> None:
+        frames, self._frames = self._frames, []
+        if not self.gone.is_set():
+            self._out.write(b"".join(frames))
 
     def _bury(self) -> None:
         self.gone.set()
