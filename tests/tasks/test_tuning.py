@@ -55,7 +55,7 @@ def tuned(config: Config, windows: int) -> tuple[int, int, list[dict[str, object
         over.cancel()
         told = await tuning.say("t/0")
         assert told["tasks"]["threads"] == capacity.threads
-        return capacity.threads, await capacity.room(["mail"])
+        return capacity.threads, capacity.free(["mail"])
 
     out = io.StringIO()
     threads, room = asyncio.run(scene())
