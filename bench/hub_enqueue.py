@@ -1,26 +1,29 @@
-"""How many durable messages a second the hub accepts and works off, beside raw SQLite.
+"""P5: how many durable messages a second the hub accepts, beside Huey's SQLite and SQLite itself.
 
-    .venv/bin/python -m bench.hub_enqueue [seconds] [durable|fast]
+    .venv/bin/python -m bench queues
+    .venv/bin/python -m bench.hub_enqueue [seconds]    these alone, and how fast they are worked off
 
-Every process puts messages of 200 bytes; one at a time, or with 64 in flight. The peer is one
-SQLite file that every process opens itself, one transaction for each message, with the same
-synchronous mode.
+Every process puts messages of 200 bytes; one at a time, or with 64 in flight. SQLite itself is one
+file that every process opens, one transaction for each message, with fsync, as Huey's is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from bench.measure import Result
+from bench.queues_stand import BOOT_S_MAX, Engines, Peer, stand, versions, wait_for
 from mergepoint.bus.adapters.hub import HubEngine
 from mergepoint.bus.contract import Limits, Put
 from mergepoint.core.clock import SystemClock
@@ -28,13 +31,8 @@ from mergepoint.wire.envelope import Message
 
 DATA = b'{"to":"alice","text":"' + b"x" * 176 + b'"}'
 HUB_LIMITS = Limits(queue_messages_max=50_000_000)
-
-
-def percentiles(times: list[float]) -> str:
-    cuts = statistics.quantiles(times, n=100)
-    return (
-        f"p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms, max {max(times) * 1e3:.0f} ms"
-    )
+HUEY = Peer("Huey, fsync", "huey", "sqlite", {"BENCH_FSYNC": "1"})
+ROUNDS, SECONDS = 5, 1.5
 
 
 def together(count: int, run, *arguments) -> list:
@@ -143,40 +141,6 @@ class Hub:
         shutil.rmtree(self.directory)
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
-    durability = sys.argv[2] if len(sys.argv) > 2 else "durable"
-    synchronous = "FULL" if durability == "durable" else "NORMAL"
-    print(f"{durability}; SQLite {sqlite3.sqlite_version}, Python {sys.version.split()[0]}")
-    for processes, in_flight in ((1, 1), (8, 1), (1, 64), (4, 64)):
-        with Hub(durability) as hub:
-            times = together(processes, put_to_hub, hub.url, seconds, in_flight)
-            every = [one for mine in times for one in mine]
-            print(
-                f"hub, {processes} x {in_flight}: {len(every) / seconds:,.0f}/s;"
-                f" {percentiles(every)}"
-            )
-            if (processes, in_flight) == (4, 64):
-                for batch in (1, 32):
-                    began = time.perf_counter()
-                    if batch == 1:
-                        count = sum(together(2, take_some, hub.url, seconds))
-                    else:
-                        count = sum(together(2, work_off, hub.url, batch))
-                    rate = count / (time.perf_counter() - began)
-                    print(f"hub, ack and take, 2 workers, batch {batch}: {rate:,.0f}/s")
-    for processes in (1, 8):
-        with tempfile.TemporaryDirectory(prefix="hub-bench-") as directory:
-            path = f"{directory}/jobs.db"
-            db = sqlite3.connect(path)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("CREATE TABLE jobs (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, data BLOB)")
-            db.close()
-            times = together(processes, put_to_file, path, seconds, synchronous)
-            every = [one for mine in times for one in mine]
-            print(f"sqlite3, {processes}: {len(every) / seconds:,.0f}/s; {percentiles(every)}")
-
-
 def take_some(_number: int, url: str, seconds: float) -> int:
     async def run() -> int:
         engine = HubEngine(url, HUB_LIMITS, SystemClock())
@@ -194,6 +158,96 @@ def take_some(_number: int, url: str, seconds: float) -> int:
         return count
 
     return asyncio.run(run())
+
+
+def hub_per_s(processes: int, in_flight: int, seconds: float) -> float:
+    """Return how many messages a fresh hub accepts each second."""
+    with Hub("durable") as hub:
+        times = together(processes, put_to_hub, hub.url, seconds, in_flight)
+    return sum(len(mine) for mine in times) / seconds
+
+
+def sqlite_per_s(processes: int, seconds: float) -> float:
+    """Return how many rows processes write each second, a transaction for each."""
+    with tempfile.TemporaryDirectory(prefix="hub-bench-") as directory:
+        path = f"{directory}/jobs.db"
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE jobs (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, data BLOB)")
+        db.close()
+        times = together(processes, put_to_file, path, seconds, "FULL")
+    return sum(len(mine) for mine in times) / seconds
+
+
+def huey_per_s(processes: int, seconds: float) -> float:
+    """Return how many jobs Huey accepts each second from so many processes."""
+    with contextlib.ExitStack() as stack:
+        of = stack.enter_context(stand(HUEY, Engines(stack)))
+        steps = [of.begin("enqueue_for", str(seconds)) for _ in range(processes)]
+        if not wait_for(lambda: of.counted() >= processes, BOOT_S_MAX):
+            raise RuntimeError("Huey's processes do not start")
+        (of.directory / "go").touch()
+        return sum(int(of.end(step)) for step in steps) / seconds
+
+
+def run(*, quick: bool) -> list[Result]:
+    """Measure in turn: one process, eight, and one with 64 messages in flight."""
+    rounds, seconds = (1, 0.5) if quick else (ROUNDS, SECONDS)
+    one = _measured(
+        rounds,
+        {
+            "SQLite": lambda: sqlite_per_s(1, seconds),
+            "Huey, fsync": lambda: huey_per_s(1, seconds),
+            "Mergepoint": lambda: hub_per_s(1, 1, seconds),
+            "Mergepoint, 64 in flight": lambda: hub_per_s(1, 64, seconds),
+        },
+    )
+    eight = _measured(
+        rounds,
+        {
+            "SQLite": lambda: sqlite_per_s(8, seconds),
+            "Huey, fsync": lambda: huey_per_s(8, seconds),
+            "Mergepoint": lambda: hub_per_s(8, 1, seconds),
+            "Mergepoint, 64 in flight": lambda: hub_per_s(8, 64, seconds),
+        },
+    )
+    return [
+        _result("P5 durable puts 1 process", one, 0.6),
+        _result("P5 durable puts 8 processes", eight, 2.0),
+    ]
+
+
+def _measured(rounds: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            found[name].append(way())
+            print(f"  puts {name:26} {found[name][-1]:8.0f}/s", flush=True)
+    return found
+
+
+def _result(name: str, rounds: dict[str, list[float]], reach: float) -> Result:
+    return Result(
+        name=name,
+        question="Messages of 200 bytes on the disk each second, one at a time in each process",
+        unit="/s",
+        versions={**versions(), "SQLite": sqlite3.sqlite_version},
+        rounds=rounds,
+        reach={"SQLite": reach, "Huey, fsync": reach},
+    )
+
+
+def main() -> None:
+    """Print what `run` measures, and how fast messages are worked off."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    run(quick=len(sys.argv) <= 1)
+    with Hub("durable") as hub:
+        together(4, put_to_hub, hub.url, seconds, 64)
+        for name, work in (("1", take_some), ("32", work_off)):
+            began = time.perf_counter()
+            count = sum(together(2, work, hub.url, seconds if name == "1" else 32))
+            rate = count / (time.perf_counter() - began)
+            print(f"  ack and take, 2 workers, {name} at a time: {rate:,.0f}/s")
 
 
 if __name__ == "__main__":
