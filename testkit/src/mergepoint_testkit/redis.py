@@ -58,6 +58,9 @@ class RedisServer(RealServer):
             **self.options,
             **({"requirepass": self.password} if self.password else {}),
         }
+        if merged.get("cluster-enabled") == "yes":
+            # By default 10,000 above its port, which may be no port at all.
+            merged["cluster-port"] = str(free_port())
         words = (word for name, value in merged.items() for word in (f"--{name}", value))
         return [self.program, "-", *words]
 
