@@ -57,10 +57,10 @@ pub async fn answer(
         let wrote = hold::has_written(&mut parts.headers);
         let asking = Asking::new(&way, &keeps, parts, &checked);
         if wrote && !keeps.kept.feed.pull(seconds(keeps.site.call_s)).await {
-            let parts = (parts, "lease-lost");
-            return fetch::pass(way, keeps, parts, checked, tally).await;
+            fetch::pass(way, keeps, (parts, "lease-lost"), checked, tally).await?
+        } else {
+            look(way, keeps, asking, parts, checked, tally).await?
         }
-        look(way, keeps, asking, parts, checked, tally).await?
     };
     if let Some(Sticky(cookie)) = response.extensions_mut().remove::<Sticky>() {
         response.headers_mut().append(header::SET_COOKIE, cookie);
