@@ -61,6 +61,9 @@ class Settles(Protocol):
 class Exchange:
     """Queue and ledger as they are: a call for each."""
 
+    looks_ahead = False
+    """Whether more may be taken than can begin: what a dead runner had is free again at once."""
+
     def __init__(
         self, engine: Engine, ledger: Ledger, clock: Clock, address: str, lease_s: float
     ) -> None:
@@ -108,6 +111,8 @@ class Exchange:
 
 class HubExchange(Exchange):
     """One hub that is queue and ledger: one call for taking, one for ending."""
+
+    looks_ahead = True
 
     def __init__(
         self, engine: Engine, ledger: Ledger, clock: Clock, address: str, lease_s: float

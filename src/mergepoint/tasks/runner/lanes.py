@@ -5,7 +5,8 @@ Rule:   decides and counts; what waited too long is handed back for somebody els
 
 A job of a millisecond costs less than asking for it, so more of them are asked for at a time than
 there are threads. A job of a tenth of a second is not taken before it can begin: another runner
-may have nothing to do.
+may have nothing to do. Nor is any where a death is noticed by the end of leases
+alone: all that the dead runner had would wait for that, and count a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mergepoint.tasks.runner.capacity import Capacity
 
 AHEAD_S = 0.02
 """About how long the last of those that wait here may have to wait."""
-AHEAD_MAX = 64
+AHEAD_MAX = 32
 """Jobs of one lane that wait here, at most."""
 KEPT_S = 0.25
 """One that waited so long goes back: what runs is slower than what ran before."""
@@ -50,10 +51,13 @@ class Pace:
 class Lane:
     """Queues that are taken together, and what was taken of them and has not begun."""
 
-    def __init__(self, queues: Sequence[str], capacity: Capacity) -> None:
+    def __init__(
+        self, queues: Sequence[str], capacity: Capacity, *, looks_ahead: bool = True
+    ) -> None:
         self.queues = queues
         self.pace = Pace()
         self._capacity = capacity
+        self._looks_ahead = looks_ahead
         self._waiting: deque[tuple[float, Job]] = deque()
         self._last_was_full = False
 
@@ -103,6 +107,6 @@ class Lane:
 
     def _room(self) -> int:
         free = self._capacity.free(self.queues) - len(self._waiting)
-        if not self._last_was_full:
+        if not (self._looks_ahead and self._last_was_full):
             return free
         return free + self.pace.ahead(self._capacity.slots(self.queues))

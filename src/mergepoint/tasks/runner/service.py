@@ -90,7 +90,8 @@ class Runner:
             log=self._log, address=self._address, lease_s=self._lease_s,
         )  # fmt: skip
         await errands.register(hello)
-        self._lanes = [Lane(queues, capacity) for queues in capacity.lanes]
+        ahead = self._exchange.looks_ahead
+        self._lanes = [Lane(each, capacity, looks_ahead=ahead) for each in capacity.lanes]
         taking = [self._take(lane) for lane in self._lanes]
         loops = [asyncio.create_task(each) for each in [*taking, *errands.loops(hello)]]
         tuning = Tuning(self._config, capacity, self._pool.meter, self._clock, self._log)
