@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from .conftest import Ask, reasons, tags
@@ -175,3 +176,21 @@ def test_long_answers_go_on_as_they_come_and_are_not_known(ask: Ask, sqlite: Pat
 def test_an_apps_own_word_stands(ask: Ask, sqlite: Path) -> None:
     source = PLAIN.replace('"Content-Type", "text/plain"', '"x-mergepoint-tags", "main/people"')
     assert tags(ask(source, ["/all"])) == [["main/people"]]
+
+
+def test_a_server_whose_data_is_on_no_page_may_be_talked_to(ask: Ask, sqlite: Path) -> None:
+    source = """
+    import socket, sqlite3
+
+
+    def app(environ, start):
+        sqlite3.connect("main.db").execute("SELECT title FROM tickets").fetchall()
+        socket.create_connection(("127.0.0.1", PORT)).close()
+        start("200 OK", [])
+        return [b"x"]
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        given = source.replace("PORT", str(port))
+        assert tags(ask(given, ["/"], beside=[f"localhost:{port}"])) == [["main/tickets"]]
+        assert "it is connected to" in reasons(ask(given, ["/"]))[0]

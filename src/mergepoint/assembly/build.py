@@ -17,6 +17,7 @@ from typing import Any
 from mergepoint.assembly import digests, messages
 from mergepoint.assembly.binary import edge_argv
 from mergepoint.assembly.identity import Prepared, edge_keys, prepare
+from mergepoint.assembly.kept import kept_variables
 from mergepoint.assembly.messages import Messages
 from mergepoint.core.clock import Clock, SystemClock
 from mergepoint.core.endpoints import Failure, SlotEndpoint
@@ -190,6 +191,7 @@ def _told(site: Site, app: App) -> dict[str, str]:
         told["MERGEPOINT_URL"] = url
     if app.kind.is_python:
         told["MERGEPOINT_HOST"] = json.dumps(_host_document(app), sort_keys=True)
+        told |= kept_variables(site, app)
     elif app.prefix is PrefixMode.KEEP:
         told["SCRIPT_NAME"] = mount
     return told

@@ -10,6 +10,7 @@ it is made, so whoever has made one to somewhere unknown is not trusted afterwar
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Any
 
@@ -39,8 +40,8 @@ class Strays:
     def __init__(self, directory: str, beside: frozenset[str]) -> None:
         self._directory = os.path.realpath(directory) + os.sep
         self._python = tuple({sys.prefix, sys.base_prefix, sys.exec_prefix})
-        self._beside = beside
-        """Addresses whose data is on no page: `host:port` or the path of a socket."""
+        self._beside = frozenset(name for place in beside for name in names_of(place))
+        """Servers whose data is on no page: `address:port` or the path of a socket."""
 
     def heard(self, event: str, told: tuple[Any, ...]) -> None:
         """Take one audit event; called for every one of the process."""
@@ -87,6 +88,18 @@ class Strays:
             text = os.fsdecode(address) if isinstance(address, str | bytes) else str(address)
         if text not in self._beside:
             reading.go_blind(f"it is connected to {text}, which is no database of the site")
+
+
+def names_of(place: str) -> set[str]:
+    """Return how connections to a server may be reported: by its name and each of its addresses."""
+    host, _, port = place.rpartition(":")
+    if place.startswith("/") or not port.isdecimal():
+        return {place}
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        return {place}
+    return {place, *(f"{address[0]}:{port}" for *_, address in found)}
 
 
 def writes_only(mode: Any, flags: Any) -> bool:

@@ -126,7 +126,8 @@ def _cache(table: AppTable) -> AppCache | None:
     if table.cache is None:
         return None
     written = table.cache.model_dump()
-    return AppCache(**{**written, "cookies": tuple(written["cookies"])})
+    lists = {name: tuple(written[name]) for name in ("cookies", "beside")}
+    return AppCache(**{**written, **lists})
 
 
 def _celery(kind: Kind, table: AppTable) -> CeleryWorkers | None:

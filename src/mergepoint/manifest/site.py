@@ -179,6 +179,8 @@ class AppCache:
     stale_s: float = 0.0
     fragments: bool = False
     cookies: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    """Servers an app is connected to whose data is on no page."""
 
 
 @dataclass(frozen=True, slots=True)

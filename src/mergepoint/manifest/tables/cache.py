@@ -15,6 +15,7 @@ from mergepoint.manifest.tables.amounts import Duration, DurationOrNever, Size, 
 from mergepoint.manifest.tables.table import Table, key
 
 COOKIES_MAX = 16
+BESIDE_MAX = 16
 SHORT = ("auto", "http")
 
 _COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}\Z")
@@ -37,6 +38,13 @@ class CacheTable(Table):
 def _cookie(text: str) -> str:
     if not _COOKIE.match(text):
         raise refused("is not the name of a cookie", 'write a name such as "theme"')
+    return text
+
+
+def _server(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not text.startswith("/") and not (host and colon and port.isdecimal()):
+        raise refused("is not a server", 'write "127.0.0.1:6379", or the path of a socket')
     return text
 
 
@@ -63,6 +71,12 @@ class AppCacheTable(Table):
         "Cookies that choose between answers; any other cookie goes past the cache.",
         [],
         max_length=COOKIES_MAX,
+    )
+    beside: list[Annotated[str, AfterValidator(_server)]] = key(
+        "Servers the app is connected to whose data is on no page, host:port or the path of a "
+        "socket; a connection to any other makes its answers unknown.",
+        [],
+        max_length=BESIDE_MAX,
     )
 
 
