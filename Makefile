@@ -77,7 +77,7 @@ services:
 	@tools/services.sh
 
 # Tests that wait more than they compute run two at a time; those that measure load run alone.
-TOGETHER := tests/test_tidy.py tests/manifest tests/edge_python tests/edge tests/cli tests/forge tests/host tests/identity tests/accounts tests/accounts_pages tests/spoofing tests/docs tests/balance tests/bus tests/bus_site tests/examples tests/tasks tests/bus_postgres tests/tasks_postgres tests/cache tests/hub tests/bus_redis tests/bus_rabbitmq tests/outbox tests/bus_nats tests/bus_neighbours tests/bus_zeromq tests/bus_xmpp tests/bus_engines tests/edge_cache tests/feed tests/data tests/cache_model tests/cache_race tests/cache_history
+TOGETHER := tests/test_tidy.py tests/manifest tests/edge_python tests/edge tests/cli tests/forge tests/host tests/identity tests/accounts tests/accounts_pages tests/spoofing tests/docs tests/balance tests/bus tests/bus_site tests/examples tests/tasks tests/bus_postgres tests/tasks_postgres tests/cache tests/hub tests/bus_redis tests/bus_rabbitmq tests/outbox tests/bus_nats tests/bus_neighbours tests/bus_zeromq tests/bus_xmpp tests/bus_engines tests/edge_cache tests/cache_site tests/feed tests/data tests/cache_model tests/cache_race tests/cache_history
 ALONE := tests/conformance tests/bounds tests/bad_input tests/supervisor tests/neighbours tests/zero_loss tests/apps tests/identity_apps tests/browser tests/forge_identity tests/forge_tasks
 PYTEST := MERGEPOINT_EDGE_BINARY=$(CURDIR)/$(BIN)/mergepoint-edge $(BIN)/python -m pytest -q -m "not soak" --timeout 300
 
