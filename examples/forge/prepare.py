@@ -56,8 +56,18 @@ def main() -> int:
         if done.returncode:
             print(f"forge: {' '.join(command)} failed in {place}", file=sys.stderr)
             return 1
+    if not installed(environment, options.quiet):
+        return 1
     stamp.write_text(wanted)
     return 0
+
+
+def installed(environment: dict[str, str], quiet: bool) -> bool:
+    """Let the databases log what changes in them, by triggers that any writer fires."""
+    command = [sys.executable, "-m", "mergepoint", "--config", str(FORGE / "mergepoint.toml")]
+    output = subprocess.DEVNULL if quiet else None
+    argv = [*command, "feed", "install"]
+    return subprocess.run(argv, env=environment, stdout=output, check=False).returncode == 0
 
 
 def digest() -> str:

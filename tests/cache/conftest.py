@@ -53,9 +53,10 @@ def ask(tmp_path: Path) -> Ask:
             "module": "given", "interface": interface, "databases": json.dumps(named),
             "paths": list(paths), "beside": list(beside),
         }  # fmt: skip
+        found = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
         done = subprocess.run(
             [sys.executable, str(ASKED), json.dumps(told)],
-            cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "PATH": os.defpath},
+            cwd=tmp_path, env={"PYTHONPATH": found, "PATH": os.defpath},
             capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from mergepoint.assembly.deliveries import http_sockets, hub_socket
 from mergepoint.manifest.site import App, Site
@@ -33,8 +32,9 @@ def kept_variables(site: Site, app: App) -> dict[str, str]:
 
 def public(url: str) -> str:
     """Return an address without the user and the password in it. Pure."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    scheme, colon, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{netloc.rpartition('@')[2]}{slash}{path}"
 
 
 def _own_sockets(site: Site, app: App) -> list[str]:

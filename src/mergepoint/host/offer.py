@@ -26,7 +26,7 @@ PARTS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """What lies below a package for apps of any Python; the rest belongs to the site."""
 WHOLE = frozenset(
-    ("balance", "bus", "core", "data", "feed", "neighbours", "tasks", "testing", "wire")
+    ("balance", "bus", "cache", "core", "data", "feed", "neighbours", "tasks", "testing", "wire")
 )
 """Packages an app may import from Python 3.11 on."""
 KEPT = (PACKAGE + ".bus.hub", PACKAGE + ".bus.gateway")

@@ -14,6 +14,8 @@ import click
 from mergepoint.cli.invocation import common_options, json_option
 
 TAIL_S = 1.0
+DROPPED = ("changed", "evicted", "flushed", "purged", "released", "source-gone", "written")
+"""What becomes of an answer that was kept; other reasons are why one was not."""
 
 
 @click.group()
@@ -68,7 +70,9 @@ def why(url: str) -> None:
     if last := found["last"]:
         by = f" by {last['tag']}" if last["tag"] else ""
         source = f" of {last['source']}" if last["source"] else ""
-        say(f"The last one was dropped: {last['reason']}{by}{source}.")
+        detail = f": {last['detail']}" if last["detail"] else ""
+        said = "dropped" if last["reason"] in DROPPED else "not kept"
+        say(f"The last one was {said}: {last['reason']}{by}{source}{detail}.")
 
 
 @command.command()

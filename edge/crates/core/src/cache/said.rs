@@ -9,6 +9,10 @@ use sfv::{BareItem, List, ListEntry, Parser};
 use super::control::{joined, Directives};
 use super::tags::{self, Tag, TAGS_MAX};
 
+/// Characters of why tags are unknown; longer words are cut.
+const WHY_UNKNOWN_MAX: usize = 200;
+
+const WHY_UNKNOWN: HeaderName = HeaderName::from_static("x-mergepoint-unknown");
 const TAGS: HeaderName = HeaderName::from_static("x-mergepoint-tags");
 const GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 const GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
@@ -38,6 +42,8 @@ pub struct Said {
     pub groups: Option<Vec<Tag>>,
     /// Groups of its app that it drops, if the request was unsafe.
     pub drops: Vec<Tag>,
+    /// Why it is not known what the answer was made from, in the worker's words.
+    pub why_unknown: Option<String>,
 }
 
 impl Said {
@@ -67,8 +73,9 @@ impl Said {
                 .iter()
                 .filter_map(|name| tags::group(app, name))
                 .collect(),
+            why_unknown: why_unknown(headers),
         };
-        for name in [TAGS, SURROGATE_KEY, CACHE_TAG, XKEY] {
+        for name in [TAGS, WHY_UNKNOWN, SURROGATE_KEY, CACHE_TAG, XKEY] {
             headers.remove(name);
         }
         if !expose {
@@ -77,6 +84,11 @@ impl Said {
         }
         said
     }
+}
+
+fn why_unknown(headers: &HeaderMap) -> Option<String> {
+    let words = headers.get(&WHY_UNKNOWN)?.to_str().ok()?;
+    Some(words.chars().take(WHY_UNKNOWN_MAX).collect())
 }
 
 fn made_from(headers: &HeaderMap) -> MadeFrom {

@@ -340,6 +340,10 @@ impl Fetch {
                     _ => Outcome::Unshared,
                 });
                 kept.numbers.refused(why.as_str());
+                if let Some((key, _)) = self.asking.keys.last() {
+                    let words = came.said.why_unknown.clone();
+                    kept.store.note(key, why.as_str(), words);
+                }
                 status.detail = Some(why.as_str());
                 let mut response = came.response;
                 status.mark(response.headers_mut());

@@ -63,6 +63,9 @@ pub(super) fn may_begin(kept: &Kept, plan: &mut Plan, began: Began) -> Result<()
             return Err(Refusal::Lease);
         }
     }
+    // Several rows become one table where their column is not told.
+    plan.tags.sort_unstable();
+    plan.tags.dedup();
     match state.log.permits(began.token, plan.tags.iter()) {
         true => Ok(()),
         false => Err(Refusal::Raced),

@@ -136,7 +136,7 @@ impl Kept {
         let last = self.store.last(|key| address(key) == url).map(|dropped| {
             json!({
                 "at": dropped.at, "reason": dropped.reason,
-                "tag": dropped.tag.as_deref(), "source": dropped.source,
+                "tag": dropped.tag.as_deref(), "source": dropped.source, "detail": dropped.detail,
             })
         });
         let newest = found

@@ -52,6 +52,8 @@ pub struct Dropped {
     pub tag: Option<Tag>,
     /// The source that said so.
     pub source: Option<String>,
+    /// More of why, in a worker's words.
+    pub detail: Option<String>,
     /// When, in Unix seconds.
     pub at: f64,
 }
@@ -151,13 +153,24 @@ impl Store {
         }
         let variants: Variants = variants.into();
         index.learn(&key, &variants);
+        self.insert(&mut index, key, variants);
+    }
+
+    /// Put variants in their place, and take what left for them out of the index.
+    ///
+    /// What lay under the same key leaves, too, when it is replaced; it must not take the tags of its successor along.
+    fn insert(&self, index: &mut Index, key: Key, variants: Variants) {
         let mut leaving = Vec::new();
         self.cache
             .insert_with_lifecycle(key, variants, &mut leaving);
         for (key, variants) in leaving {
             index.forget(&key, &variants);
+            if let Some(kept) = self.cache.peek(&key) {
+                index.learn(&key, &kept);
+                continue;
+            }
             index.evicted += 1;
-            index.remember(key, "evicted", None, None);
+            index.remember(key, "evicted", None, None, None);
         }
     }
 
@@ -165,7 +178,16 @@ impl Store {
     pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>, reason: &'static str) {
         let mut index = self.index.lock();
         self.retain(&mut index, key, |kept| !Arc::ptr_eq(kept, entry));
-        index.remember(Arc::clone(key), reason, None, None);
+        index.remember(Arc::clone(key), reason, None, None, None);
+    }
+
+    /// Note that an answer was not kept, and why.
+    pub fn note(&self, key: &Key, reason: &'static str, detail: Option<String>) {
+        let mut index = self.index.lock();
+        let same = |last: &Dropped| last.reason == reason && last.detail == detail;
+        if !index.last.get(key).is_some_and(same) {
+            index.remember(Arc::clone(key), reason, None, None, detail);
+        }
     }
 
     /// Drop everything that bears one of these tags.
@@ -185,7 +207,13 @@ impl Store {
             for key in keys.iter().cloned().collect::<Vec<_>>() {
                 self.retain(&mut index, &key, |kept| !kept.handles.contains(&tag));
                 let source = source.map(str::to_owned);
-                index.remember(Arc::clone(&key), reason, Some(Arc::clone(&tag)), source);
+                index.remember(
+                    Arc::clone(&key),
+                    reason,
+                    Some(Arc::clone(&tag)),
+                    source,
+                    None,
+                );
                 dropped.push(key);
             }
         }
@@ -199,7 +227,7 @@ impl Store {
         let mut dropped = 0;
         for key in keys.into_iter().filter(|key| fits(key)) {
             self.retain(&mut index, &key, |_| false);
-            index.remember(key, "purged", None, None);
+            index.remember(key, "purged", None, None, None);
             dropped += 1;
         }
         dropped
@@ -236,11 +264,7 @@ impl Store {
         }
         let left: Variants = left.into();
         index.learn(&key, &left);
-        let mut leaving = Vec::new();
-        self.cache.insert_with_lifecycle(key, left, &mut leaving);
-        for (key, variants) in leaving {
-            index.forget(&key, &variants);
-        }
+        self.insert(index, key, left);
     }
 }
 
@@ -269,6 +293,7 @@ impl Index {
         reason: &'static str,
         tag: Option<Tag>,
         source: Option<String>,
+        detail: Option<String>,
     ) {
         if self.last.remove(&key).is_some() {
             self.order.retain(|known| *known != key);
@@ -284,9 +309,13 @@ impl Index {
             reason,
             tag,
             source,
+            detail,
             at,
         };
         self.order.push_back(Arc::clone(&key));
         self.last.insert(key, dropped);
     }
 }
+
+#[cfg(test)]
+mod tests;
