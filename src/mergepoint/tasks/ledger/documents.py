@@ -18,14 +18,18 @@ T = TypeVar("T")
 PLAIN = frozenset((str, int, float, bool, type(None)))
 """What JSON holds as it is."""
 
-# Any: msgspec's converter where that is installed. It reads what `_reader` reads, in C.
-_convert: Callable[[Any, Any], Any] | None = None
-try:
-    import msgspec
-except ImportError:
-    pass
-else:
-    _convert = msgspec.convert
+
+@functools.cache
+def _converter() -> Callable[[Any, Any], Any] | None:
+    """Return msgspec's converter where that is installed: it reads what `_reader` reads, in C.
+
+    Asked for at first use: an app that imports Mergepoint loads nothing but the standard library.
+    """
+    try:
+        import msgspec
+    except ImportError:
+        return None
+    return msgspec.convert
 
 
 def to_plain(value: Any) -> Any:
@@ -41,8 +45,9 @@ def from_plain(kind: type[T], plain: Any, **beside: Any) -> T:
     `beside`: fields of a dataclass that come another way.
     """
     try:
-        if _convert is not None:
-            result: T = _convert({**plain, **beside} if beside else plain, kind)
+        convert = _converter()
+        if convert is not None:
+            result: T = convert({**plain, **beside} if beside else plain, kind)
             return result
         # Any: mypy knows no hashable types.
         hashable: Any = kind

@@ -97,7 +97,9 @@ impl Status {
             Some(false) => text.push_str("; collapsed=?0"),
             None => {}
         }
-        if let Some(ttl_s) = self.ttl_s {
+        // How long what is kept has left; of what is not kept it says nothing.
+        let kept = self.stored || self.forward.is_none();
+        if let Some(ttl_s) = self.ttl_s.filter(|_| kept) {
             let _ = write!(text, "; ttl={ttl_s}");
         }
         if let Some(detail) = self.detail {

@@ -364,6 +364,7 @@ impl Fetch {
             lead: self.lead.take(),
             shared,
         };
+        status.ttl_s = Some(filling.plan.life.ttl_s(came.arrival.came));
         let first = body.frame().now_or_never();
         let mut response = match whole(&body, first) {
             Whole::Yes(bytes) => filling.now(bytes, status, client, came.arrival.came),

@@ -137,10 +137,7 @@ impl Filling {
     ) -> Response<Body> {
         let (entry, done) = self.entry(body);
         match done {
-            Ok(()) => {
-                status.stored = true;
-                status.ttl_s = Some(entry.plan.life.ttl_s(now));
-            }
+            Ok(()) => status.stored = true,
             Err(why) => status.detail = Some(why.as_str()),
         }
         from_entry(&entry, client, status, now)
