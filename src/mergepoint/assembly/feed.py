@@ -58,9 +58,12 @@ def app_databases(site: Site, app: str) -> dict[str, str]:
 
 
 def feed_document(site: Site) -> Json:
-    """Return what the hub is told of the feed."""
+    """Return what the hub is told of the feed; leases are those the edge is told of."""
+    cache = site.cache
+    limits = {} if cache is None else {"lease_s": cache.lease_s, "poll_s": cache.poll_s}
     return {
         "socket": str(socket_of(site)),
+        "limits": limits,
         "databases": [
             {
                 "name": one.name,
