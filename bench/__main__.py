@@ -11,7 +11,7 @@ import sys
 
 from bench.table import write_table
 
-KNOWN = ("p1", "p2", "p10", "p11", "p12", "identity", "queues", "cache")
+KNOWN = ("p1", "p2", "p10", "p11", "p12", "identity", "queues", "cache", "fresh")
 
 
 def main(arguments: list[str]) -> int:

@@ -21,13 +21,12 @@ name = "main"
 url = "sqlite:///app.db"
 
 [apps.front]
-static = "public"
-cache_control = "no-cache"
+command = ["true"]
+cache = "http"
 """
 
 
 def test_hub_and_edge_are_told_the_same_lease(tmp_path: Path) -> None:
-    (tmp_path / "public").mkdir()
     file = tmp_path / "mergepoint.toml"
     file.write_text(MANIFEST)
     site = load_site(file, profile="development", environ={}, overrides={})
