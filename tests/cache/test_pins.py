@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from typing import Any
 
@@ -63,6 +64,7 @@ def test_only_an_equality_that_all_rows_must_meet_pins(sql: str, parameters: Any
     assert pinned(sql, parameters) == pin
 
 
+NOW_S = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC).timestamp()
 COMPARISONS = ["a = {}", "b = {}", "a > {}", "b <> {}", "a IN ({}, 1)", "NOT a = {}", "a IS NULL"]
 conditions = st.recursive(
     st.builds(lambda text, n: text.format(n), st.sampled_from(COMPARISONS), st.integers(0, 3)),
@@ -130,13 +132,12 @@ def test_statements_that_ask_for_the_time_are_told(sql: str, does: bool) -> None
     ],
 )
 def test_moments_with_a_fraction_come_from_a_clock(value: Any, does: bool) -> None:
-    assert is_of_the_moment((value,)) is does
-    assert is_of_the_moment({"a": value}) is does
+    assert is_of_the_moment((value,), NOW_S) is does
+    assert is_of_the_moment({"a": value}, NOW_S) is does
 
 
 def test_what_is_of_these_days_comes_from_a_clock() -> None:
-    import datetime
-
-    assert is_of_the_moment([datetime.date.today()])
-    assert is_of_the_moment([datetime.datetime.now().replace(microsecond=0)])
-    assert not is_of_the_moment([datetime.date(2020, 1, 1)])
+    assert is_of_the_moment([datetime.date(2026, 5, 2)], NOW_S)
+    assert is_of_the_moment(["2026-04-30"], NOW_S)
+    assert is_of_the_moment([datetime.datetime(2026, 5, 1, 9, 0)], NOW_S)
+    assert not is_of_the_moment([datetime.date(2026, 5, 3)], NOW_S)

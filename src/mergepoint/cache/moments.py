@@ -33,32 +33,32 @@ def tells_the_time(sql: str) -> bool:
     return VOLATILE.search(sql) is not None or ARGUMENTLESS.search(sql) is not None
 
 
-def is_of_the_moment(parameters: Any) -> bool:
-    """Tell whether a parameter was taken from a clock."""
+def is_of_the_moment(parameters: Any, now_s: float) -> bool:
+    """Tell whether a parameter was taken from a clock; `now_s` is Unix seconds."""
     values: Iterable[Any] = ()
     if isinstance(parameters, Mapping):
         values = parameters.values()
     elif isinstance(parameters, list | tuple):
         values = parameters
-    return any(_from_a_clock(value) for value in values)
+    today = datetime.datetime.fromtimestamp(now_s, datetime.UTC).date()
+    return any(_from_a_clock(value, today) for value in values)
 
 
-def _from_a_clock(value: Any) -> bool:
+def _from_a_clock(value: Any, today: datetime.date) -> bool:
     if isinstance(value, datetime.datetime):
-        return value.microsecond != 0 or _is_near(value.date())
+        return value.microsecond != 0 or _is_near(value.date(), today)
     if isinstance(value, datetime.date):
-        return _is_near(value)
+        return _is_near(value, today)
     if not isinstance(value, str) or not DATED.match(value):
         return False
     if CLOCKED.fullmatch(value[:26]) or CLOCKED.match(value):
         return True
     try:
-        return _is_near(datetime.date.fromisoformat(value[:10]))
+        return _is_near(datetime.date.fromisoformat(value[:10]), today)
     except ValueError:
         return False
 
 
-def _is_near(day: datetime.date) -> bool:
+def _is_near(day: datetime.date, today: datetime.date) -> bool:
     # The time zone is whose? A day to either side covers all of them.
-    today = datetime.datetime.now(datetime.timezone.utc).date()  # noqa: UP017 - as the app's Python
     return abs((day - today).days) <= NEAR_DAYS

@@ -18,6 +18,7 @@ from mergepoint.cache.locks import LOCKS, Held, Lock, held_by, tags_of
 from mergepoint.cache.moments import is_of_the_moment, tells_the_time
 from mergepoint.cache.reads import Reads
 from mergepoint.cache.sources import Source, Sources
+from mergepoint.core.clock import SystemClock
 
 IDLE, IN_TRANSACTION = 0, 2
 """`psycopg.pq.TransactionStatus`."""
@@ -31,6 +32,7 @@ class Psycopg:
     def __init__(self, module: Any, sources: Sources) -> None:
         self._module = module
         self._sources = sources
+        self._clock = SystemClock()
         self.blocking = module.Cursor.execute
         self.waiting = module.AsyncCursor.execute
 
@@ -53,7 +55,7 @@ class Psycopg:
         if source is None:
             reads.spoil("a PostgreSQL database that is none of the site's was read")
             return
-        if tells_the_time(text) or is_of_the_moment(parameters):
+        if tells_the_time(text) or is_of_the_moment(parameters, self._clock.unix_s()):
             reads.spoil(f"it depends on when it is asked: {text[:80]}")
         if locks.fault:
             reads.spoil(locks.fault)

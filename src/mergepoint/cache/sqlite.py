@@ -21,6 +21,7 @@ from mergepoint.cache.moments import is_of_the_moment, tells_the_time
 from mergepoint.cache.pins import pinned
 from mergepoint.cache.reads import Reads
 from mergepoint.cache.sources import Source, Sources
+from mergepoint.core.clock import SystemClock
 from mergepoint.feed.tags import table_tag, value_tag
 
 KNOWN_MAX = 2048
@@ -61,6 +62,7 @@ class Watch:
     def __init__(self, connection: sqlite3.Connection, sources: Sources) -> None:
         self._connection = connection
         self._sources = sources
+        self._clock = SystemClock()
         self._schemas: dict[str, Source | None] | None = None
         self._known: dict[str, Known] = {}
         self._heard: list[Asked] | None = None
@@ -106,7 +108,9 @@ class Watch:
     def _tell(self, reads: Reads, sql: str, parameters: Any, known: Known) -> None:
         if known.fault:
             reads.spoil(known.fault)
-        if known.tables and (tells_the_time(sql) or is_of_the_moment(parameters)):
+        if known.tables and (
+            tells_the_time(sql) or is_of_the_moment(parameters, self._clock.unix_s())
+        ):
             reads.spoil(f"it depends on when it is asked: {sql[:80]}")
         for schema, table in known.writes:
             source = self._source(schema)

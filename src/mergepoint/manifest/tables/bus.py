@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from mergepoint.manifest.messages import HUB, REMOTE_HUB
 from mergepoint.manifest.tables.amounts import Duration, DurationOrNever, Size, refused, size_text
-from mergepoint.manifest.tables.forms import parse_path
+from mergepoint.manifest.tables.forms import database_url, parse_path
 from mergepoint.manifest.tables.table import Table, key
 
 SUBSCRIPTIONS_MAX = 500
@@ -52,15 +52,7 @@ def _url(text: str) -> str:
 
 
 def _outbox(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/" and ":memory:" not in rest:
-        return text
-    if scheme in {"postgresql", "postgres"} and rest:
-        return text
-    raise refused(
-        "is not a database with an outbox",
-        'write "sqlite:///data/app.db" or "postgresql://app:${APP_PASSWORD}@db.example.org/app"',
-    )
+    return database_url(text, "is not a database with an outbox")
 
 
 def _pattern(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from mergepoint.manifest.tables.amounts import refused
+from mergepoint.manifest.tables.forms import database_url
 from mergepoint.manifest.tables.table import Table, key
 
 DATABASES_MAX = 32
@@ -36,15 +37,7 @@ def _name(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/" and ":memory:" not in rest:
-        return text
-    if scheme in {"postgresql", "postgres"} and rest:
-        return text
-    raise refused(
-        "is not a database whose changes can be followed",
-        'write "sqlite:///data/app.db" or "postgresql://app:${APP_PASSWORD}@db.example.org/app"',
-    )
+    return database_url(text, "is not a database whose changes can be followed")
 
 
 class DatabaseTable(Table):

@@ -43,6 +43,19 @@ class Target:
         return self.text.partition(":")[0]
 
 
+def database_url(text: str, otherwise: str) -> str:
+    """Return the address of a SQLite file or a PostgreSQL database; refuse what is `otherwise`."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite" and len(rest) > 1 and rest[0] == "/" and ":memory:" not in rest:
+        return text
+    if scheme in {"postgresql", "postgres"} and rest:
+        return text
+    raise refused(
+        otherwise,
+        'write "sqlite:///data/app.db" or "postgresql://app:${APP_PASSWORD}@db.example.org/app"',
+    )
+
+
 def is_reference(text: str) -> bool:
     """Tell whether a value is written as the name of a variable: ``env:GITLAB_SECRET``."""
     return text.startswith(ENV)
