@@ -33,10 +33,11 @@ def wsgi(app: Any, path: str, fill: bool) -> dict[str, str]:
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         told.update({name.lower(): value for name, value in headers}, status=status)
-        return lambda data: None
+        return written.append
 
+    written: list[bytes] = []
     body = app(environ, start)
-    told["body"] = b"".join(body).decode()
+    told["body"] = b"".join([*written, *body]).decode()
     if hasattr(body, "close"):
         body.close()
     return told

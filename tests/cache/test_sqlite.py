@@ -173,6 +173,21 @@ def test_long_answers_go_on_as_they_come_and_are_not_known(ask: Ask, sqlite: Pat
     assert "longer than" in reasons(said)[0]
 
 
+def test_what_an_app_writes_by_itself_is_held_no_longer_either(ask: Ask, sqlite: Path) -> None:
+    source = """
+    def app(environ, start):
+        write = start("200 OK", [])
+        for _ in range(COUNT):
+            write(b"x" * 65536)
+        return [b"end"]
+    """
+    short, long = (ask(source.replace("COUNT", count), ["/"]) for count in ("2", "40"))
+    assert short[0]["body"] == "x" * 2 * 65536 + "end"
+    assert reasons(short) == ["no database was read"]
+    assert long[0]["body"] == "x" * 40 * 65536 + "end"
+    assert "longer than" in reasons(long)[0]
+
+
 def test_an_apps_own_word_stands(ask: Ask, sqlite: Path) -> None:
     source = PLAIN.replace('"Content-Type", "text/plain"', '"x-mergepoint-tags", "main/people"')
     assert tags(ask(source, ["/all"])) == [["main/people"]]

@@ -75,21 +75,37 @@ class _Held:
     def __init__(self, start: Callable[..., Any]) -> None:
         self._start = start
         self._head: tuple[Any, ...] | None = None
-        self._written: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._through: Callable[[bytes], Any] | None = None
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Any:
         """Keep the head; one that comes with an exception replaces it."""
         self._head = (status, headers) if exc_info is None else (status, headers, exc_info)
-        return self._written.append
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        """Hold what an app writes by itself, until it is too much."""
+        if self._through is not None:
+            self._through(data)
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > HELD_BYTES_MAX:
+            self._through = self._begin(LONG)
+            for piece in self._pieces:
+                self._through(piece)
 
     def answered(self, body: Iterable[bytes], reads: Reads) -> Iterable[bytes]:
         """Return the answer with its tags: whole in a list, or as it comes when it is long."""
-        pieces, rest, size = self._written, iter(body), 0
+        if self._through is not None:
+            return body
+        pieces, rest = self._pieces, iter(body)
         try:
             for piece in rest:
                 pieces.append(piece)
-                size += len(piece)
-                if size > HELD_BYTES_MAX:
+                self._size += len(piece)
+                if self._size > HELD_BYTES_MAX:
                     self._begin(LONG)
                     return _Rest(pieces, rest, body)
         except BaseException:
@@ -99,13 +115,14 @@ class _Held:
         self._begin(told(reads))
         return pieces
 
-    def _begin(self, tags: Headers) -> None:
+    def _begin(self, tags: Headers) -> Callable[[bytes], Any]:
         if self._head is None:
             raise AssertionError("the application answered without calling start_response")
         status, headers, *rest = self._head
         if not any(name.lower() == HEADER.lower() for name, _ in headers):
             headers = [*headers, *tags]
-        self._start(status, headers, *rest)
+        write: Callable[[bytes], Any] = self._start(status, headers, *rest)
+        return write
 
 
 class _Rest:
